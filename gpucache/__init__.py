@@ -1,0 +1,1 @@
+"""gpucache: nothing is computed twice and no GPU is cold."""

@@ -1,0 +1,100 @@
+"""Every setting, read once from the environment and passed down frozen.
+
+The only module that reads os.environ. GPUCACHE_STORE and GPUCACHE_RUNTIME are the two that
+most people need; GPUCACHE_ plus the name of any other field sets that field.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from gpucache.errors import BadSetting
+
+Setting = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting, with its unit and the reason for its default.
+
+    Attributes:
+        store: Path of the store; `~` is expanded.
+        runtime: "local" (warm worker processes of this machine), "ray", "ray://host:port" or "inline".
+        max_workers: Warm workers at most; 0 means one per CPU.
+        inline_max_bytes: Results up to this size lie in the index row; larger ones are files
+            (FACTS: LMDB beats a mapped file up to about this size).
+        store_max_bytes: What `gpucache gc` brings the store down to.
+        worker_start_timeout_s: A worker that has not said hello by then is given up.
+        strict: Refuse what is otherwise only said: dynamic imports, global random state, results that can't be stored.
+    """
+
+    store: str = "~/.cache/gpucache"
+    runtime: str = "local"
+    max_workers: int = 0
+    inline_max_bytes: int = 16 * 2**10
+    store_max_bytes: int = 64 * 2**30
+    worker_start_timeout_s: float = 120.0
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if self.runtime not in ("local", "ray", "inline") and not self.runtime.startswith("ray://"):
+            raise BadSetting("runtime", self.runtime, "'local', 'ray', 'ray://host:port' or 'inline'")
+        if self.max_workers < 0:
+            raise BadSetting("max_workers", str(self.max_workers), "0 (one per CPU) or more")
+
+    @property
+    def store_path(self) -> Path:
+        """The store's path, absolute."""
+        return Path(self.store).expanduser().absolute()
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None, **chosen: Setting | None) -> Config:
+        """Build a Config from GPUCACHE_* variables, then from what the caller chose (None: not chosen).
+
+        Raises:
+            BadSetting: A name that is no setting, or a value of the wrong kind.
+        """
+        parsers = _parsers()
+        settings: dict[str, Setting] = {}
+        for variable, text in (os.environ if env is None else env).items():
+            if variable.startswith("GPUCACHE_"):
+                name = variable.removeprefix("GPUCACHE_").lower()
+                if name not in parsers:
+                    raise BadSetting(variable, text, f"one of {sorted(parsers)} after GPUCACHE_")
+                settings[name] = parsers[name](text)
+        for name, value in chosen.items():
+            if name not in parsers:
+                raise BadSetting(name, str(value), f"one of {sorted(parsers)}")
+            if value is not None:
+                settings[name] = value
+        return cls(**settings)  # type: ignore[arg-type]  # each value came from its field's parser
+
+
+def _parsers() -> dict[str, Callable[[str], Setting]]:
+    by_type: dict[str, Callable[[str, str], Setting]] = {
+        "str": lambda _, text: text,
+        "int": lambda name, text: _number(name, text, int),
+        "float": lambda name, text: _number(name, text, float),
+        "bool": _flag,
+    }
+    return {
+        field.name: lambda text, name=field.name, parse=by_type[str(field.type)]: parse(name, text)
+        for field in fields(Config)
+    }
+
+
+def _number(name: str, text: str, kind: type[int] | type[float]) -> int | float:
+    try:
+        return kind(text)
+    except ValueError:
+        raise BadSetting(name, text, f"a number ({kind.__name__})") from None
+
+
+def _flag(name: str, text: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
+    if text.lower() not in known:
+        raise BadSetting(name, text, "1 or 0")
+    return known[text.lower()]

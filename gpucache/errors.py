@@ -1,0 +1,280 @@
+"""Everything gpucache raises on purpose, one base, one file.
+
+Fields first, message second: what, the value, the limit, the remedy. Every class is rebuilt from
+its arguments alone, so that it crosses processes whole.
+"""
+
+from __future__ import annotations
+
+
+class GpuCacheError(Exception):
+    """Base of everything gpucache raises on purpose."""
+
+
+class Bug(GpuCacheError):
+    """An invariant of gpucache itself is broken. Never your fault; please report it."""
+
+
+# ---------------------------------------------------------------- settings and usage
+
+
+class BadSetting(GpuCacheError, ValueError):
+    """A setting has a name or a value that gpucache does not know. Nothing was started."""
+
+    def __init__(self, name: str, value: str, expected: str) -> None:
+        self.name, self.value, self.expected = name, value, expected
+        super().__init__(name, value, expected)
+
+    def __str__(self) -> str:
+        return f"setting {self.name}={self.value!r} is not understood; expected {self.expected}"
+
+
+class BadArgument(GpuCacheError, ValueError):
+    """An argument of a flow, given as text, does not fit the flow's signature. Nothing ran."""
+
+    def __init__(self, flow: str, argument: str, problem: str, remedy: str) -> None:
+        self.flow, self.argument, self.problem, self.remedy = flow, argument, problem, remedy
+        super().__init__(flow, argument, problem, remedy)
+
+    def __str__(self) -> str:
+        return f"flow {self.flow!r}: argument {self.argument!r} {self.problem}; {self.remedy}"
+
+
+class FlowFileBroken(GpuCacheError):
+    """A file that should define flows could not be imported. The user's own error is the cause."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(path, problem)
+
+    def __str__(self) -> str:
+        return f"{self.path} could not be imported: {self.problem}"
+
+
+class NoSuchFlow(GpuCacheError, LookupError):
+    """The file has no flow of that name, or none, or several and no name was given."""
+
+    def __init__(self, path: str, name: str, known: tuple[str, ...]) -> None:
+        self.path, self.name, self.known = path, name, known
+        super().__init__(path, name, known)
+
+    def __str__(self) -> str:
+        known = f"it has {', '.join(self.known)}" if self.known else "it has none; mark one with @gpucache.flow"
+        wanted = f"no flow {self.name!r}" if self.name else "not exactly one flow"
+        return f"{self.path} has {wanted}; {known}"
+
+
+class NoSuchRecord(GpuCacheError, LookupError):
+    """No run, task, artifact or digest of that name is in the store."""
+
+    def __init__(self, kind: str, name: str, remedy: str) -> None:
+        self.kind, self.name, self.remedy = kind, name, remedy
+        super().__init__(kind, name, remedy)
+
+    def __str__(self) -> str:
+        return f"no {self.kind} {self.name!r}; {self.remedy}"
+
+
+# ---------------------------------------------------------------- identity
+
+
+class NotIdentifiable(GpuCacheError, TypeError):
+    """A value has no identity that gpucache can vouch for, so a call that uses it can't be cached.
+
+    Raised before the call runs. `path` leads to the value: `batch["labels"][3]`, or the symbol
+    that a function reads: `pipeline.lock`.
+    """
+
+    def __init__(self, path: str, type_name: str, why: str, remedy: str) -> None:
+        self.path, self.type_name, self.why, self.remedy = path, type_name, why, remedy
+        super().__init__(path, type_name, why, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.path or 'the value'} ({self.type_name}) can't be identified: {self.why}; {self.remedy}"
+
+
+class NotCacheable(GpuCacheError, TypeError):
+    """A task can't be memoised as it is written (a generator, say). Refused before it runs."""
+
+    def __init__(self, task: str, why: str, remedy: str) -> None:
+        self.task, self.why, self.remedy = task, why, remedy
+        super().__init__(task, why, remedy)
+
+    def __str__(self) -> str:
+        return f"task {self.task!r} can't be cached: {self.why}; {self.remedy}"
+
+
+class ArgumentMutated(GpuCacheError):
+    """A task changed one of its arguments or a global that it reads. Its result was not stored."""
+
+    def __init__(self, task: str, name: str, remedy: str) -> None:
+        self.task, self.name, self.remedy = task, name, remedy
+        super().__init__(task, name, remedy)
+
+    def __str__(self) -> str:
+        return f"task {self.task!r} changed {self.name!r} while it ran, so its result was not stored; {self.remedy}"
+
+
+class ValidationFailed(GpuCacheError):
+    """A task's own `validate` refused its result. The result was neither stored nor passed on."""
+
+    def __init__(self, task: str, problem: str) -> None:
+        self.task, self.problem = task, problem
+        super().__init__(task, problem)
+
+    def __str__(self) -> str:
+        return f"task {self.task!r}: its validate refused the result: {self.problem}"
+
+
+# ---------------------------------------------------------------- the store
+
+
+class NotStorable(GpuCacheError, TypeError):
+    """A value can't be turned into bytes and back. Nothing was written."""
+
+    def __init__(self, type_name: str, why: str, remedy: str) -> None:
+        self.type_name, self.why, self.remedy = type_name, why, remedy
+        super().__init__(type_name, why, remedy)
+
+    def __str__(self) -> str:
+        return f"a value of type {self.type_name} can't be stored: {self.why}; {self.remedy}"
+
+
+class StoreUnusable(GpuCacheError, OSError):
+    """The store's path can't be read or written, or holds something else. Nothing was changed."""
+
+    def __init__(self, path: str, why: str, remedy: str) -> None:
+        self.path, self.why, self.remedy = path, why, remedy
+        super().__init__(path, why, remedy)
+
+    def __str__(self) -> str:
+        return f"the store at {self.path} can't be used: {self.why}; {self.remedy}"
+
+
+class StoreFormatUnknown(StoreUnusable):
+    """The store was written in a format that this gpucache does not know. Nothing was changed."""
+
+
+class StoreFull(GpuCacheError, OSError):
+    """There was no room for a value. Nothing was written; what was there is still there."""
+
+    def __init__(self, path: str, needed_bytes: int, free_bytes: int) -> None:
+        self.path, self.needed_bytes, self.free_bytes = path, needed_bytes, free_bytes
+        super().__init__(path, needed_bytes, free_bytes)
+
+    def __str__(self) -> str:
+        return (
+            f"the store at {self.path} has no room: {self.needed_bytes:,} bytes needed, {self.free_bytes:,} free "
+            f"on its disk; free some with `gpucache gc --apply` or put the store elsewhere with GPUCACHE_STORE"
+        )
+
+
+class StoreClosed(GpuCacheError):
+    """The store handle was closed. Open the store again."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        return f"the store at {self.path} is closed; open it again with gpucache.Store(path)"
+
+
+class RecordCorrupt(GpuCacheError):
+    """Stored bytes are not what was written. They were quarantined; a call treats this as a miss."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name, self.problem = name, problem
+        super().__init__(name, problem)
+
+    def __str__(self) -> str:
+        return f"{self.name} is damaged: {self.problem}; it was set aside and will be computed again when needed"
+
+
+class BlobMissing(RecordCorrupt):
+    """A record's bytes are gone (evicted or deleted). The record stays; asking for the value is a miss."""
+
+
+class Untrusted(GpuCacheError):
+    """A value would need unpickling, but others than this user can write to the store it lies in."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(path, why)
+
+    def __str__(self) -> str:
+        return f"refused to unpickle a value from {self.path}: {self.why}; make the store yours alone (chmod 700)"
+
+
+# ---------------------------------------------------------------- running
+
+
+class DoesNotFit(GpuCacheError):
+    """A call can never run here: it asks for more than any place has. Raised before anything is reserved."""
+
+    def __init__(self, task: str, what: str, needed: str, largest: str) -> None:
+        self.task, self.what, self.needed, self.largest = task, what, needed, largest
+        super().__init__(task, what, needed, largest)
+
+    def __str__(self) -> str:
+        return (
+            f"task {self.task!r} needs {self.what} {self.needed}, but the largest place has {self.largest}; "
+            f"ask for less or split the task"
+        )
+
+
+class WorkerLost(GpuCacheError):
+    """The worker that ran a call died, and so did those it was given to afterwards."""
+
+    def __init__(self, task: str, attempts: int, how: str) -> None:
+        self.task, self.attempts, self.how = task, attempts, how
+        super().__init__(task, attempts, how)
+
+    def __str__(self) -> str:
+        return (
+            f"task {self.task!r}: its worker died ({self.how}) in each of {self.attempts} attempts; does it exhaust memory or crash?"
+        )
+
+
+class TaskTimeout(GpuCacheError, TimeoutError):
+    """A call ran longer than its `timeout`. Its worker was stopped; nothing was stored."""
+
+    def __init__(self, task: str, timeout_s: float) -> None:
+        self.task, self.timeout_s = task, timeout_s
+        super().__init__(task, timeout_s)
+
+    def __str__(self) -> str:
+        return f"task {self.task!r} ran longer than its timeout of {self.timeout_s:g} s; raise timeout= or split the task"
+
+
+class RuntimeUnreachable(GpuCacheError):
+    """The runtime (workers, Ray) could not be started or reached."""
+
+    def __init__(self, runtime: str, why: str, remedy: str) -> None:
+        self.runtime, self.why, self.remedy = runtime, why, remedy
+        super().__init__(runtime, why, remedy)
+
+    def __str__(self) -> str:
+        return f"runtime {self.runtime!r} can't be reached: {self.why}; {self.remedy}"
+
+
+class RemoteTraceback(GpuCacheError):
+    """The traceback of a user's exception as it was in the worker; the exception's __cause__."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return f"\n{self.text}"
+
+
+class PlanStopped(GpuCacheError):
+    """A plan can't be followed further: the flow looks at a value that is not known before it runs."""
+
+    def __init__(self, flow: str, task: str) -> None:
+        self.flow, self.task = flow, task
+        super().__init__(flow, task)
+
+    def __str__(self) -> str:
+        return f"flow {self.flow!r} looks at the result of {self.task!r}, which is not known before it runs"
