@@ -50,6 +50,15 @@ class Config:
         """The store's path, absolute."""
         return Path(self.store).expanduser().absolute()
 
+    def settings(self) -> dict[str, Setting]:
+        """Every field by name, as another process's Config.from_env(**settings) takes them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment with these settings in it: what a process gets that shall work as this one does."""
+        chosen = {f"GPUCACHE_{name.upper()}": str(value) for name, value in self.settings().items()}
+        return {**os.environ, **chosen}
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **chosen: Setting | None) -> Config:
         """Build a Config from GPUCACHE_* variables, then from what the caller chose (None: not chosen).

@@ -106,6 +106,11 @@ class Hooks:
         """Tell hook no more; nothing happens if it was not there."""
         self._hooks = tuple(kept for kept in self._hooks if kept != hook)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anyone but the log hears of events at debug level: a hit asks, so as not to make a record for nobody."""
+        return len(self._hooks) > 1 or logger.isEnabledFor(logging.DEBUG)
+
     def emit(self, event: Event) -> None:
         """Tell every hook, in the order they were added."""
         for hook in self._hooks:

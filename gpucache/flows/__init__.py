@@ -1,0 +1,37 @@
+"""What the user writes: tasks, flows, residents, and what they give."""
+
+from __future__ import annotations
+
+from gpucache.flows.digest import digest
+from gpucache.flows.flow import Flow, flow
+from gpucache.flows.future import Future
+from gpucache.flows.plan import Plan, PlannedCall, Verdict
+from gpucache.flows.resident import Resident, resident
+from gpucache.flows.run import Call, Run, RunFailed, run, runs
+from gpucache.flows.session import current_session, init, shutdown
+from gpucache.flows.task import AnyTask, AsyncTask, Cached, Task, task
+
+__all__ = [
+    "AnyTask",
+    "AsyncTask",
+    "Cached",
+    "Call",
+    "Flow",
+    "Future",
+    "Plan",
+    "PlannedCall",
+    "Resident",
+    "Run",
+    "RunFailed",
+    "Task",
+    "Verdict",
+    "current_session",
+    "digest",
+    "flow",
+    "init",
+    "resident",
+    "run",
+    "runs",
+    "shutdown",
+    "task",
+]

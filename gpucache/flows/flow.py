@@ -1,0 +1,185 @@
+"""A flow: plain Python that calls tasks. Running it makes a recorded run; planning it runs nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Collection
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+import msgspec
+
+from gpucache.digests import remembered, value_digest
+from gpucache.errors import NotIdentifiable, NotStorable, PlanStopped, StoreFull
+from gpucache.flows.binding import Binder
+from gpucache.flows.plan import Plan
+from gpucache.flows.planner import Planner
+from gpucache.flows.recorder import Recorder
+from gpucache.flows.run import Run
+from gpucache.flows.session import Session, current_session
+from gpucache.flows.watcher import watcher
+from gpucache.ledger import CallLog, RunRow, code_facts, machine_facts, new_run_id
+from gpucache.memo import shown
+from gpucache.store import Manifest
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Flow(Generic[P, R]):
+    """What @flow makes of a function.
+
+    Attributes:
+        fn: The undecorated function.
+        name: The flow's name, in listings and on the command line.
+    """
+
+    def __init__(self, fn: Callable[P, R], name: str | None = None) -> None:
+        functools.update_wrapper(self, fn)
+        self.fn = fn
+        self.name = name or fn.__name__
+        self.binder = Binder(fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The flow's value; recorded as a run. Within another flow it is a plain function, part of that flow's run."""
+        if watcher.get() is not None:
+            return self.fn(*args, **kwargs)
+        return self.run(*args, **kwargs).result()
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
+        """Run the flow here and return its Run, also when it failed: result() then raises what the flow raised.
+
+        Raises:
+            TypeError: The arguments do not fit.
+            KeyboardInterrupt: The run is recorded as interrupted.
+        """
+        return self.execute(self.binder.bind(args, kwargs))
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
+        """Run the flow in a process of its own that outlives this one; gpucache.run(run.id) finds it from anywhere.
+
+        The flow must lie in a file, and its arguments must be storable. Its output goes to `runs/<id>.log` in the store.
+
+        Raises:
+            NotStorable: An argument can't be stored; nothing was started.
+        """
+        session, values = current_session(), self.binder.bind(args, kwargs)
+        row = self._row(session, values, new_run_id())
+        if row.params is None or "file" not in row.code:
+            why = "its arguments can't be stored" if "file" in row.code else "it is not defined in a file"
+            raise NotStorable(f"flow {self.name}", why, "run it here with .run()")
+        session.ledger.write(row)
+        log = session.config.store_path / "runs" / f"{row.id}.log"
+        log.parent.mkdir(exist_ok=True)
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gpucache.flows.detached", row.id],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=session.config.environment(),
+            )
+        # Until the new process writes its own, its pid is the one by which the run is seen to live.
+        row = msgspec.structs.replace(row, pid=process.pid)
+        return Run(session, row)
+
+    def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan:
+        """What would hit, what would run, and why; no task runs (the flow's own lines do)."""
+        return self.plan_values(self.binder.bind(args, kwargs))
+
+    def plan_values(self, values: tuple[Any, ...], forced: Collection[str] = ()) -> Plan:
+        """plan() of arguments that are bound already, with the tasks named in `forced` counted as running."""
+        planner = Planner(current_session(), self.name, frozenset(forced))
+        stopped_at: str | None = None
+        bound_args, bound_kwargs = self.binder.unbind(values)
+        token = watcher.set(planner)
+        try:
+            cast("Callable[..., R]", self.fn)(*bound_args, **bound_kwargs)
+        except PlanStopped as stop:
+            stopped_at = stop.task
+        finally:
+            watcher.reset(token)
+        return Plan(self.name, tuple(planner.calls), stopped_at)
+
+    def execute(
+        self, values: tuple[Any, ...], *, run_id: str | None = None, forced: Collection[str] = ()
+    ) -> Run[R]:
+        """run() of arguments that are bound already, under a given id, with the tasks named in `forced` run anyway."""
+        session = current_session()
+        row = self._row(session, values, run_id or new_run_id())
+        session.ledger.write(row)
+        log = CallLog(session.ledger, row.id)
+        bound_args, bound_kwargs = self.binder.unbind(values)
+        token = watcher.set(Recorder(log, row.id, frozenset(forced)))
+        outcome: tuple[R] | BaseException
+        try:
+            outcome = (cast("Callable[..., R]", self.fn)(*bound_args, **bound_kwargs),)
+            ended = msgspec.structs.replace(row, status="done", result=_stored(session, outcome[0]))
+        except BaseException as problem:  # an edge: whatever ended the run is written down
+            outcome = problem
+            ended = msgspec.structs.replace(row, **_failure(problem))
+        finally:
+            watcher.reset(token)
+        log.flush()
+        ended = msgspec.structs.replace(ended, ended_at=time.time())
+        session.ledger.write(ended)
+        if isinstance(outcome, KeyboardInterrupt | SystemExit):
+            raise outcome
+        return Run(session, ended, outcome)
+
+    def __repr__(self) -> str:
+        return f"<flow {self.name}>"
+
+    def _row(self, session: Session, values: tuple[Any, ...], run_id: str) -> RunRow:
+        params = dict(zip(self.binder.names, values, strict=True))
+        return RunRow(
+            id=run_id,
+            flow=self.name,
+            status="running",
+            started_at=time.time(),
+            shown={name: shown(value) for name, value in params.items()},
+            params=_stored(session, params),
+            code=code_facts(self._file(), self.fn.__module__, self.name),
+            env=machine_facts(),
+            pid=os.getpid(),
+        )
+
+    def _file(self) -> str | None:
+        file = self.fn.__code__.co_filename
+        return os.path.abspath(file) if os.path.isfile(file) else None
+
+
+@overload
+def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
+@overload
+def flow(*, name: str | None = None) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+def flow(
+    fn: Callable[..., Any] | None = None, /, *, name: str | None = None
+) -> Flow[..., Any] | Callable[[Callable[..., Any]], Flow[..., Any]]:
+    """Mark a function as a flow: `@flow`, or `@flow(name="nightly")`."""
+    return (lambda function: Flow(function, name)) if fn is None else Flow(fn, name)
+
+
+def _stored(session: Session, value: Any) -> Manifest | None:
+    """The value in the store, or None if it can't be there: a run is worth recording all the same."""
+    with contextlib.suppress(NotStorable, NotIdentifiable, StoreFull):
+        known = remembered(value)
+        manifest = None if known is None else session.store.manifest_of(known)
+        if manifest is not None:
+            return manifest
+        return session.store.write(value, value_digest(value, symbols=session.fingerprints()))
+    return None
+
+
+def _failure(problem: BaseException) -> dict[str, str]:
+    status = "interrupted" if isinstance(problem, KeyboardInterrupt | SystemExit) else "failed"
+    last = traceback.format_exception_only(problem)[-1].strip()
+    return {"status": status, "error": last, "traceback": "".join(traceback.format_exception(problem))}
+
+

@@ -1,0 +1,136 @@
+"""What a call of a task is: its key, made from the fingerprint and one digest per argument.
+
+The hot path of every call. Only what a hit needs is computed at once; the parts that explain the key are made when a miss
+publishes them or someone asks.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from typing import TYPE_CHECKING, Any
+
+from gpucache.digests import combine, value_digest
+from gpucache.flows.future import Future, resolved
+from gpucache.memo import environment_text, header_of, key_of, shown
+
+if TYPE_CHECKING:
+    from gpucache.fingerprint import Fingerprint, Fingerprints
+    from gpucache.flows.session import Session
+    from gpucache.flows.task import AnyTask
+
+
+class Code:
+    """A task's fingerprint as of now and the key header made from it; replaced when the code or a global changes."""
+
+    __slots__ = ("_environment_of", "environment", "fingerprint", "fingerprints", "header")
+
+    def __init__(self, task: AnyTask, session: Session) -> None:
+        self.fingerprints: Fingerprints = session.fingerprints(_hashable(task.options.follow))
+        self.fingerprint: Fingerprint = self.fingerprints.of(task.fn)
+        # The switches that "bitwise" counts can be turned at any time, so its text is made again for each call.
+        self._environment_of = task if task.options.numerics == "bitwise" else None
+        self.environment = _environment(task)
+        self.header = header_of(
+            task.name,
+            self.fingerprint.digest,
+            task.options.version,
+            self.environment.encode(),
+            task.binder.counted_names,
+        )
+
+    def is_current(self) -> bool:
+        """Whether the code, the globals it reads and the environment are what they were."""
+        if self._environment_of is not None and _environment(self._environment_of) != self.environment:
+            return False
+        return self.fingerprint.is_current()
+
+    def changed_globals(self, task: AnyTask) -> tuple[str, ...]:
+        """Names of what the code reads that is no longer what it was; empty in the common case, at once."""
+        if self.fingerprint.is_current():
+            return ()
+        now, before = self.fingerprints.of(task.fn).parts, self.fingerprint.parts
+        changed = sorted(name for name in {**now, **before} if now.get(name, (b"",))[0] != before.get(name, (b"",))[0])
+        return tuple(name.partition(":")[2] for name in changed if not name.startswith("code:"))
+
+
+class Called:
+    """A call of a task: its bound values, its key, and what the key was made of.
+
+    Attributes:
+        task: The task.
+        values: One for each parameter; futures are still futures.
+        digests: One for each parameter that counts.
+        key: 16 bytes.
+        code: The code as it was when the key was made.
+    """
+
+    __slots__ = ("code", "digests", "key", "task", "values")
+
+    def __init__(self, task: AnyTask, session: Session, values: tuple[Any, ...]) -> None:
+        self.task, self.values = task, values
+        self.code = task.code(session)
+        symbols = self.code.fingerprints
+        names = task.binder.names
+        self.digests = [_digest(values[index], symbols, names[index]) for index in task.binder.counted]
+        self.key = key_of(self.code.header, self.digests)
+
+    def parts(self) -> dict[str, tuple[bytes, str]]:
+        """Every component of the key, with the text that people read."""
+        task, parts = self.task, dict(self.code.fingerprint.parts)
+        for index, digest in zip(task.binder.counted, self.digests, strict=True):
+            parts[f"arg:{task.binder.names[index]}"] = (digest, _shown(self.values[index]))
+        if task.options.version is not None:
+            version = task.options.version
+            parts["version:"] = (combine(version.encode()), f"version {version}")
+        if self.code.environment:
+            parts["environment:"] = (combine(self.code.environment.encode()), self.code.environment)
+        return parts
+
+    def shown(self) -> dict[str, str]:
+        """The arguments in a few words."""
+        return {name: _shown(value) for name, value in zip(self.task.binder.names, self.values, strict=True)}
+
+    def argument_digests(self) -> dict[str, bytes]:
+        """The digests by parameter: what the arguments must still have after the body ran."""
+        return {self.task.binder.names[i]: digest for i, digest in zip(self.task.binder.counted, self.digests, strict=True)}
+
+    def changed_globals(self) -> tuple[str, ...]:
+        """Globals that the body changed."""
+        return self.code.changed_globals(self.task)
+
+    def own_component(self) -> str:
+        """The component of the parts that is the task's own code."""
+        suffix = self.task.fn.__qualname__
+        named = [name for name in self.code.fingerprint.parts if name.startswith("code:") and name.endswith(suffix)]
+        return min(named, key=len, default="")
+
+
+def _digest(value: Any, symbols: Fingerprints, name: str) -> bytes:
+    if isinstance(value, concurrent.futures.Future):
+        manifest = value.manifest() if isinstance(value, Future) else None
+        if manifest is not None:
+            return manifest.digest
+        value = value.result()
+    return value_digest(resolved(value), symbols=symbols, name=name)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Future):
+        return f"<result of {value.task}>"
+    return shown(value)
+
+
+def _environment(task: AnyTask) -> str:
+    env = task.options.env
+    text = environment_text(task.options.numerics, _gpu_models() if task.options.numerics != "any" else ())
+    return "; ".join(filter(None, (text, "" if env is None else repr(env))))
+
+
+def _gpu_models() -> tuple[str, ...]:
+    from gpucache.telemetry import read_fleet
+
+    return tuple(gpu.name for gpu in read_fleet().gpus if gpu.name)
+
+
+def _hashable(follow: Any) -> Any:
+    return follow if isinstance(follow, str) else tuple(follow)

@@ -1,0 +1,115 @@
+"""Run a call's body in this process: memoised or not, plain or async."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gpucache.digests import value_digest
+from gpucache.events import State
+from gpucache.flows.future import resolved
+from gpucache.memo import Done, Work, checked, execute, explain, publish, take_flight
+
+if TYPE_CHECKING:
+    from gpucache.flows.identify import Called
+    from gpucache.flows.session import Session
+    from gpucache.flows.task import AnyTask
+    from gpucache.flows.watcher import Watched
+
+
+def run_here(session: Session, called: Called, watched: Watched) -> Any:
+    """Run a miss and publish its result; the value is what a hit would give."""
+    called.task.refuse_generators()
+    reasons = reasons_of(session, called, watched)
+    called.values = resolved_all(called.values)
+    work = work_of(session, called, watched, lambda: called.task.body(called.values))
+    return _ended(called, watched, reasons, lambda: execute(session.store, work))
+
+
+async def run_body_async(session: Session, called: Called, watched: Watched) -> Any:
+    """run_here() for an async task; waiting for another process's flight does not block the event loop."""
+    reasons = reasons_of(session, called, watched)
+    called.values = resolved_all(called.values)
+    work = work_of(session, called, watched, lambda: None)
+    flight = take_flight(session.store, work)
+    landed = await asyncio.to_thread(flight.__enter__)
+    try:
+        if landed is None:
+            ran_at = time.perf_counter()
+            value = await called.task.body_async(called.values)
+            landed = publish(session.store, work, value, time.perf_counter() - ran_at)
+    except BaseException:
+        watched.end(called, State.FAILED, reasons=reasons)
+        raise
+    finally:
+        flight.__exit__(None, None, None)
+    return _ended(called, watched, reasons, lambda: landed)
+
+
+def run_uncached(task: AnyTask, values: tuple[Any, ...], watched: Watched) -> Any:
+    """Run a call that is not memoised: nothing is looked up, nothing stored."""
+    try:
+        value = checked(task.name, task.options.validate, task.body(resolved_all(values)))
+    except BaseException:
+        watched.end(None, State.FAILED)
+        raise
+    watched.end(None, State.UNCACHED)
+    return value
+
+
+async def run_uncached_async(task: AnyTask, values: tuple[Any, ...], watched: Watched) -> Any:
+    """run_uncached() for an async task."""
+    try:
+        value = checked(task.name, task.options.validate, await task.body_async(resolved_all(values)))
+    except BaseException:
+        watched.end(None, State.FAILED)
+        raise
+    watched.end(None, State.UNCACHED)
+    return value
+
+
+def work_of(session: Session, called: Called, watched: Watched, body: Callable[[], Any]) -> Work:
+    """The unit that memo.execute() runs and publishes; called.values are values by now, not futures."""
+    task = called.task
+    return Work(
+        task=task.name,
+        body=body,
+        key=called.key,
+        digest=lambda value: value_digest(value, symbols=called.code.fingerprints),
+        parts=called.parts,
+        arguments=dict(zip(task.binder.names, called.values, strict=True)),
+        argument_digests=called.argument_digests(),
+        changed_globals=called.changed_globals,
+        validate=task.options.validate,
+        run_id=watched.run_id,
+        forced=watched.is_forced,
+        strict=session.config.strict,
+    )
+
+
+def reasons_of(session: Session, called: Called, watched: Watched) -> tuple[str, ...]:
+    """Why the call runs, for the run that records it; not looked for where no run does."""
+    if watched.is_forced:
+        return ("it was forced",)
+    if not watched.is_recorded:
+        return ()
+    explanation = explain(session.store, called.task.name, called.key, called.parts(), called.own_component())
+    return tuple(str(reason) for reason in explanation.reasons)
+
+
+def resolved_all(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values with every future within them replaced by its result."""
+    return tuple(resolved(value) for value in values)
+
+
+def _ended(called: Called, watched: Watched, reasons: tuple[str, ...], give: Callable[[], Done]) -> Any:
+    try:
+        done = give()
+    except BaseException:
+        watched.end(called, State.FAILED, reasons=reasons)
+        raise
+    result = None if done.result is None else done.result.digest
+    watched.end(called, done.state, saved_seconds=done.saved_seconds, reasons=reasons, result=result)
+    return done.value

@@ -1,0 +1,138 @@
+"""A submitted call on its way: identified and looked up when its inputs are there, sent to a worker if it must run."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from gpucache.events import State
+from gpucache.flows.future import Arrived, Future, futures_in
+from gpucache.flows.identify import Called
+from gpucache.flows.in_process import reasons_of
+from gpucache.memo import Key
+
+if TYPE_CHECKING:
+    from gpucache.flows.remote import Reply
+    from gpucache.flows.session import Session
+    from gpucache.flows.watcher import Watched
+
+
+def after(futures: Iterable[concurrent.futures.Future[Any]], go: Callable[[], None]) -> None:
+    """Call go() once when all futures are done; at once, in this thread, if they are."""
+    waiting = [future for future in futures if not future.done()]
+    if not waiting:
+        go()
+        return
+    remaining, lock = len(waiting), threading.Lock()
+
+    def one_done(_: concurrent.futures.Future[Any]) -> None:
+        nonlocal remaining
+        with lock:
+            remaining -= 1
+            last = remaining == 0
+        if last:
+            go()
+
+    for future in waiting:
+        future.add_done_callback(one_done)
+
+
+class Launch:
+    """One submitted call. go() runs once, in whatever thread settled the last input."""
+
+    def __init__(self, session: Session, values: tuple[Any, ...], future: Future[Any], watched: Watched) -> None:
+        self._session, self._values, self._future, self._watched = session, values, future, watched
+        self._task = watched.task
+        self._called: Called | None = None
+        self._reasons: tuple[str, ...] = ()
+
+    def go(self) -> None:
+        """All inputs are done: go on, and let whatever goes wrong reach the future."""
+        try:
+            failed = next((f for f in futures_in(self._values) if f.cancelled() or f.exception() is not None), None)
+            if failed is not None:
+                self._fail(_problem_of(failed), State.SKIPPED)
+            elif self._task.options.cache:
+                self._look_up()
+            else:
+                self._send()
+        except BaseException as problem:  # an edge: this runs in callbacks, where an exception would be lost
+            self._fail(problem, State.FAILED)
+
+    def _look_up(self) -> None:
+        called = self._called = Called(self._task, self._session, self._values)
+        self._future.key = Key(called.key)
+        record = None if self._watched.is_forced else self._session.store.lookup(called.key)
+        if record is not None and self._session.store.has(record.result):
+            self._settle(State.HIT, Arrived(self._session.store, record.result), record.seconds)
+            return
+        running = self._session.in_flight.setdefault(called.key, self._future)
+        if running is not self._future:
+            running.add_done_callback(self._join)
+            return
+        self._future.add_done_callback(lambda _: self._session.in_flight.pop(called.key, None))
+        self._reasons = reasons_of(self._session, called, self._watched)
+        self._send()
+
+    def _send(self) -> None:
+        from gpucache.flows.remote import parcel, run_parcel
+
+        packed = parcel(self._session, self._task, self._values, self._called, self._watched)
+        options = self._task.options
+        inner = self._session.driver.submit(
+            run_parcel,
+            (packed,),
+            {},
+            resources=options.resources(),
+            retries=options.retries,
+            timeout_s=options.timeout_s,
+            name=self._task.name,
+            store=self._session.store,
+        )
+        self._future.follow(inner)
+        self._future.state = State.RUNNING
+        inner.add_done_callback(self._landed)
+
+    def _landed(self, inner: concurrent.futures.Future[Reply]) -> None:
+        try:
+            if inner.cancelled() or inner.exception() is not None:
+                self._fail(_problem_of(inner), State.SKIPPED if inner.cancelled() else State.FAILED)
+                return
+            reply = inner.result()
+            self._settle(reply.state, Arrived(self._session.store, reply.result), reply.saved_seconds)
+        except BaseException as problem:  # an edge, as in go()
+            self._fail(problem, State.FAILED)
+
+    def _join(self, running: concurrent.futures.Future[Any]) -> None:
+        if running.cancelled() or running.exception() is not None:
+            self._fail(_problem_of(running), State.FAILED)
+            return
+        manifest = running.manifest() if isinstance(running, Future) else None
+        arrived = running.result() if manifest is None else Arrived(self._session.store, manifest)
+        self._settle(State.JOINED, arrived, 0.0)
+
+    def _settle(self, state: State, value: Any, saved_seconds: float) -> None:
+        result = value.manifest.digest if type(value) is Arrived else None
+        self._future.state = state
+        self._watched.end(
+            self._called, state, saved_seconds=saved_seconds, reasons=self._reasons, result=result
+        )
+        if self._future.set_running_or_notify_cancel():
+            self._future.set_result(value)
+
+    def _fail(self, problem: BaseException, state: State) -> None:
+        self._future.state = state
+        self._watched.end(self._called, state, reasons=self._reasons)
+        if isinstance(problem, concurrent.futures.CancelledError):
+            self._future.cancel()
+        elif self._future.cancelled() or not self._future.done() and self._future.set_running_or_notify_cancel():
+            if not self._future.cancelled():
+                self._future.set_exception(problem)
+
+
+def _problem_of(future: concurrent.futures.Future[Any]) -> BaseException:
+    if future.cancelled():
+        return concurrent.futures.CancelledError()
+    return future.exception() or AssertionError("asked for the problem of a future that has none")

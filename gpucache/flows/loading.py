@@ -1,0 +1,75 @@
+"""Find a flow again: in a file, imported under its own name with its folder first on the path, as `python FILE` would."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from gpucache.errors import FlowFileBroken, NoSuchFlow
+
+if TYPE_CHECKING:
+    from gpucache.flows.flow import Flow
+
+
+def load_file(path: str | Path) -> ModuleType:
+    """Import a file as the module that its name says.
+
+    Raises:
+        FlowFileBroken: There is no such file, or importing it raised; that is the cause.
+    """
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise FlowFileBroken(str(path), "there is no such file")
+    if file.suffix != ".py":
+        raise FlowFileBroken(str(path), "it is not a .py file")
+    loaded = sys.modules.get(file.stem)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(file):
+        return loaded
+    sys.path.insert(0, str(file.parent))
+    try:
+        sys.modules.pop(file.stem, None)
+        return importlib.import_module(file.stem)
+    except BaseException as problem:
+        if isinstance(problem, KeyboardInterrupt):
+            raise
+        last = traceback.format_exception_only(problem)[-1].strip()
+        raise FlowFileBroken(str(path), last) from problem
+
+
+def flows_of(module: ModuleType) -> dict[str, Flow[..., Any]]:
+    """The flows that a module defines, by name."""
+    from gpucache.flows.flow import Flow
+
+    found = {value.name: value for value in vars(module).values() if isinstance(value, Flow)}
+    own = {name: flow for name, flow in found.items() if flow.fn.__module__ == module.__name__}
+    return own or found
+
+
+def find_flow(module: ModuleType, name: str | None, path: str) -> Flow[..., Any]:
+    """The flow of that name; without a name, the only one.
+
+    Raises:
+        NoSuchFlow: None fits.
+    """
+    known = flows_of(module)
+    if name is None and len(known) == 1:
+        return next(iter(known.values()))
+    if name is None or name not in known:
+        raise NoSuchFlow(path, name or "", tuple(sorted(known)))
+    return known[name]
+
+
+def load_flow(file: str | None, module: str, name: str) -> Flow[..., Any]:
+    """The flow that a run was of, from its file, or from its module where it has none.
+
+    Raises:
+        FlowFileBroken, NoSuchFlow: It is no longer there.
+    """
+    loaded = sys.modules.get(module)
+    if loaded is None or (file is not None and getattr(loaded, "__file__", None) != file):
+        loaded = importlib.import_module(module) if file is None else load_file(file)
+    return find_flow(loaded, name, file or module)

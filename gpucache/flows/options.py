@@ -1,0 +1,125 @@
+"""What a task asks for: checked once, when the task is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict, get_args
+
+from gpucache.errors import BadSetting
+from gpucache.flows.sizes import parse_bytes, parse_seconds
+from gpucache.memo import Numerics
+
+if TYPE_CHECKING:
+    from gpucache.runtime.demand import Env, Resources
+
+Follow = str | Sequence[str]
+Validate = Callable[[object], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """A task's options, as the user gave them.
+
+    Attributes:
+        gpus: Share of a GPU (0.5) or whole GPUs (1, 2, ...).
+        gpu_memory: Device memory, "6GiB"; "auto" is learned, and the whole device until something was learned.
+        cpus: CPUs while it runs.
+        memory: Host memory, "2GiB".
+        env: A Ray runtime environment; warm workers are kept per environment.
+        cache: False: always runs, is never looked up.
+        version: Part of the key; change it to have everything run again.
+        ignore: Parameters that do not count in the key.
+        follow: What counts as the project's code: "project", "function" (its own body alone) or names of packages.
+        numerics: What of the machine counts in the key: "any", "family" or "bitwise".
+        retries: How often a call that raised is run again.
+        timeout: After this ("90s", or seconds) the call is stopped; it runs in a worker then.
+        workers: More than 1: a gang, placed together or not at all.
+        validate: Called with the result; if it raises, the result is neither stored nor passed on.
+        force: Run even if the answer is known.
+    """
+
+    gpus: float = 0
+    gpu_memory: str | int = "auto"
+    cpus: float = 1
+    memory: str | int | None = None
+    env: Env | None = None
+    cache: bool = True
+    version: str | None = None
+    ignore: tuple[str, ...] = ()
+    follow: Follow = "project"
+    numerics: Numerics = "any"
+    retries: int = 0
+    timeout: float | str | None = None
+    workers: int = 1
+    validate: Validate | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        for name, amount in (("gpus", self.gpus), ("cpus", self.cpus), ("retries", self.retries)):
+            if amount < 0:
+                raise BadSetting(name, str(amount), "0 or more")
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise BadSetting("gpus", str(self.gpus), "a share below 1, or a whole number")
+        if self.workers < 1:
+            raise BadSetting("workers", str(self.workers), "1 or more")
+        if self.numerics not in get_args(Numerics):
+            raise BadSetting("numerics", str(self.numerics), f"one of {get_args(Numerics)}")
+        if isinstance(self.ignore, str):
+            raise BadSetting("ignore", repr(self.ignore), "a tuple of parameter names, ('verbose',)")
+        if self.version is not None and not isinstance(self.version, str):
+            raise BadSetting("version", repr(self.version), "a string")
+        _ = self.timeout_s, self.gpu_memory_bytes, self.memory_bytes
+
+    @property
+    def timeout_s(self) -> float | None:
+        """The timeout in seconds."""
+        return None if self.timeout is None else parse_seconds("timeout", self.timeout)
+
+    @property
+    def gpu_memory_bytes(self) -> int | None:
+        """Device memory in bytes; None is "auto"."""
+        return None if self.gpu_memory == "auto" else parse_bytes("gpu_memory", self.gpu_memory)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Host memory in bytes; None if nothing was asked for."""
+        return None if self.memory is None else parse_bytes("memory", self.memory)
+
+    @property
+    def needs_worker(self) -> bool:
+        """Whether a call can't run in the caller's process: it asks for a GPU, an environment, a gang or a time limit."""
+        return self.gpus > 0 or self.env is not None or self.workers > 1 or self.timeout is not None
+
+    def resources(self) -> Resources:
+        """What the runtime is asked for."""
+        from gpucache.runtime.demand import Resources
+
+        return Resources(
+            cpus=self.cpus,
+            gpus=self.gpus,
+            gpu_memory_bytes=self.gpu_memory_bytes if self.gpus else None,
+            memory_bytes=self.memory_bytes,
+            env=self.env,
+            workers=self.workers,
+        )
+
+
+class OptionsGiven(TypedDict, total=False):
+    """The fields of Options as keyword arguments, for type checkers."""
+
+    gpus: float
+    gpu_memory: str | int
+    cpus: float
+    memory: str | int | None
+    env: Env | None
+    cache: bool
+    version: str | None
+    ignore: tuple[str, ...]
+    follow: Follow
+    numerics: Numerics
+    retries: int
+    timeout: float | str | None
+    workers: int
+    validate: Validate | None
+    force: bool

@@ -1,0 +1,46 @@
+"""The watcher of a run: every call of a task becomes a row of the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gpucache.events import State
+from gpucache.ledger import CallLog, CallRow
+
+if TYPE_CHECKING:
+    from gpucache.flows.identify import Called
+    from gpucache.flows.task import AnyTask
+    from gpucache.flows.watcher import Outcome
+
+
+class Recorder:
+    """Writes down what the calls of one run came to. Any thread may call any method."""
+
+    planning = False
+
+    def __init__(self, log: CallLog, run_id: str, forced: frozenset[str] = frozenset()) -> None:
+        self._log = log
+        self.run_id, self.forced = run_id, forced
+
+    def plan(self, task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Never asked: a recorded call runs."""
+        raise AssertionError("a recorder does not plan")
+
+    def begin(self, task: AnyTask) -> int:
+        """Keep the call's place in the order of calls."""
+        return self._log.reserve()
+
+    def end(self, place: int, task: AnyTask, called: Called | None, outcome: Outcome) -> None:
+        """Write the call's row. The arguments are put in words only for calls that ran: a hit costs microseconds."""
+        row = CallRow(
+            task=task.name,
+            key=None if called is None else called.key,
+            state=str(outcome.state),
+            started_at=outcome.started_at,
+            seconds=outcome.seconds,
+            saved_seconds=outcome.saved_seconds,
+            reasons=outcome.reasons,
+            result=outcome.result,
+            shown={} if called is None or outcome.state == State.HIT else called.shown(),
+        )
+        self._log.set(place, row)

@@ -1,0 +1,120 @@
+"""What a worker is sent of a task's call, and what it does with it.
+
+A description, not data: arguments that lie in the store travel as manifests, the result comes back as one. The worker
+computes the task's fingerprint from the code that it has; if that is not the code the key was made with, the result is
+handed back but never recorded under that key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from gpucache.config import Config
+from gpucache.digests import value_digest
+from gpucache.events import Degraded, State, hooks
+from gpucache.flows.future import Future, resolved
+from gpucache.flows.session import Session, adopt
+from gpucache.memo import Work, execute
+from gpucache.store import Manifest
+
+if TYPE_CHECKING:
+    from gpucache.flows.identify import Called
+    from gpucache.flows.task import AnyTask
+    from gpucache.flows.watcher import Watched
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An argument that lies in the store."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """One call of a task, for a worker.
+
+    Attributes:
+        values: One for each parameter; Stored where the value is the result of another call.
+        key, parts, argument_digests: The call's identity; key is None for a call that is not memoised.
+        code: The digest of the fingerprint that the key was made with.
+        config: The driver's settings; the worker opens the same store.
+    """
+
+    task: AnyTask
+    values: tuple[Any, ...]
+    key: bytes | None
+    parts: dict[str, tuple[bytes, str]]
+    argument_digests: dict[str, bytes]
+    code: bytes
+    config: Config
+    run_id: str
+    forced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a parcel: its state, where its result lies, and what a hit in the worker saved (s)."""
+
+    state: State
+    result: Manifest
+    saved_seconds: float
+
+
+def parcel(
+    session: Session, task: AnyTask, values: tuple[Any, ...], called: Called | None, watched: Watched
+) -> Parcel:
+    """Pack a call for a worker. Its futures are done."""
+    return Parcel(
+        task=task,
+        values=tuple(_travelling(value) for value in values),
+        key=None if called is None else called.key,
+        parts={} if called is None else called.parts(),
+        argument_digests={} if called is None else called.argument_digests(),
+        code=b"" if called is None else called.code.fingerprint.digest,
+        config=replace(session.config, runtime="inline"),  # what a task submits from within a worker runs there
+        run_id=watched.run_id,
+        forced=watched.is_forced,
+    )
+
+
+def run_parcel(packed: Parcel) -> Reply:
+    """Run a call in this process, which is a worker (or the driver's own, in the inline runtime)."""
+    session = adopt(packed.config)
+    task, store = packed.task, session.store
+    values = tuple(store.read(value.manifest) if type(value) is Stored else value for value in packed.values)
+    code = None if packed.key is None else task.code(session)
+    key = packed.key if code is None or code.fingerprint.digest == packed.code else None
+    if key != packed.key:
+        hooks.emit(Degraded(f"task {task.name!r}", "its code in the worker differs from the caller's; not recorded"))
+    symbols = session.fingerprints() if code is None else code.fingerprints
+    work = Work(
+        task=task.name,
+        body=lambda: task.body_in_worker(values),
+        key=key,
+        digest=lambda value: value_digest(value, symbols=symbols),
+        parts=lambda: packed.parts,
+        arguments=dict(zip(task.binder.names, values, strict=True)),
+        argument_digests=packed.argument_digests,
+        changed_globals=(lambda: ()) if code is None else (lambda: code.changed_globals(task)),
+        validate=task.options.validate,
+        run_id=packed.run_id,
+        forced=packed.forced,
+        strict=session.config.strict,
+        travels=True,
+    )
+    done = execute(store, work)
+    if done.result is None:
+        raise AssertionError("a result that travels has a manifest")
+    return Reply(done.state, done.result, done.saved_seconds)
+
+
+def _travelling(value: Any) -> Any:
+    if isinstance(value, Future):
+        manifest = value.manifest()
+        if manifest is not None:
+            return Stored(manifest)
+    return resolved(value)
+
+

@@ -1,0 +1,110 @@
+"""A loader whose value stays: model weights, a tokenizer, an index; loaded once in each process that needs it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from gpucache.digests import value_digest
+from gpucache.flows.binding import Binder
+from gpucache.flows.session import current_session
+from gpucache.flows.sizes import parse_bytes
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Resident(Generic[P, R]):
+    """What @resident makes of a loader. Call it inside a task, or make it a parameter's default.
+
+    As an argument its identity is the loader's code and what it reads, never the loaded value.
+
+    Attributes:
+        fn: The undecorated loader.
+        name: Its name.
+        gpu_memory_bytes: What it declares to hold on the device, None if nothing.
+    """
+
+    def __init__(self, fn: Callable[..., R], gpu_memory_bytes: int | None) -> None:
+        functools.update_wrapper(self, fn)
+        self.fn = fn
+        self.name = fn.__qualname__
+        self.gpu_memory_bytes = gpu_memory_bytes
+        takes_device = "device" in inspect.signature(fn).parameters
+        self._binder = Binder(fn, ("device",) if takes_device else ())
+        self._takes_device = takes_device
+
+    def __call__(self, *args: Any, **kwargs: Any) -> R:
+        """The value, loaded now if this process does not hold it; shared by every call, so treat it as read-only.
+
+        `device` is the worker's ("cuda:0", "cpu"), unless it is given.
+        """
+        session = current_session()
+        if self._takes_device and "device" not in kwargs:
+            kwargs["device"] = _device()
+        values = self._binder.bind(args, kwargs)
+        symbols = session.fingerprints()
+        identities = tuple(
+            value_digest(values[index], symbols=symbols, name=self._binder.names[index])
+            for index in self._binder.counted
+        )
+        key = (symbols.of(self.fn).digest, kwargs.get("device"), identities)
+        return cast(
+            "R",
+            session.residents.get(key, self.name, lambda: self.fn(*args, **kwargs), self.gpu_memory_bytes),
+        )
+
+    def __repr__(self) -> str:
+        return f"<resident {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        found: Any = sys.modules.get(self.fn.__module__)
+        for step in self.fn.__qualname__.split("."):
+            found = getattr(found, step, None)
+        if found is self and self.fn.__module__ != "__main__":
+            return _by_name, (self.fn.__module__, self.fn.__qualname__)
+        return _blank, (), {"fn": self.fn, "gpu_memory_bytes": self.gpu_memory_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Resident.__init__(self, state["fn"], state["gpu_memory_bytes"])
+
+
+@overload
+def resident(fn: Callable[P, R], /) -> Resident[P, R]: ...
+@overload
+def resident(*, gpu_memory: str | int | None = None) -> Callable[[Callable[P, R]], Resident[P, R]]: ...
+def resident(
+    fn: Callable[..., Any] | None = None, /, *, gpu_memory: str | int | None = None
+) -> Resident[..., Any] | Callable[[Callable[..., Any]], Resident[..., Any]]:
+    """Mark a loader: `@resident`, or `@resident(gpu_memory="90MiB")`.
+
+    Raises:
+        BadSetting: gpu_memory is not a size.
+    """
+    declared = None if gpu_memory is None else parse_bytes("gpu_memory", gpu_memory)
+    if fn is not None:
+        return Resident(fn, declared)
+    return lambda loader: Resident(loader, declared)
+
+
+def _device() -> str:
+    from gpucache.workers.context import current
+
+    context = current()
+    return "cpu" if context is None else context.device
+
+
+def _by_name(module: str, qualname: str) -> Resident[..., Any]:
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    for step in qualname.split("."):
+        found = getattr(found, step)
+    return cast("Resident[..., Any]", found)
+
+
+def _blank() -> Resident[..., Any]:
+    return Resident.__new__(Resident)

@@ -1,0 +1,137 @@
+"""What this process works with: one store, one cache of fingerprints, one runtime; made on first use, replaced by init().
+
+The one place where gpucache keeps process-wide state. Everything else gets what it needs from a Session.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from gpucache.config import Config, Setting
+from gpucache.events import hooks
+from gpucache.fingerprint import Fingerprints
+from gpucache.ledger import Ledger
+from gpucache.residence import Residents
+from gpucache.store import Store
+
+if TYPE_CHECKING:
+    import concurrent.futures
+
+    from gpucache.flows.future import Future
+    from gpucache.runtime.driver import Driver
+
+
+class Session:
+    """A store, a runtime and what was learned of the code, under one Config. Any thread may call any method."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.residents = Residents()
+        self.in_flight: dict[bytes, Future[Any]] = {}
+        self.launches: set[concurrent.futures.Future[Any]] = set()
+        self._fingerprints: dict[object, Fingerprints] = {}
+        self._lock = threading.RLock()
+        self._driver: Driver | None = None
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, opened on first use."""
+        return Store(self.config.store_path, inline_max_bytes=self.config.inline_max_bytes)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The runs in the store."""
+        return Ledger(self.store)
+
+    def fingerprints(self, follow: object = "project") -> Fingerprints:
+        """The fingerprints of functions, as far as `follow` says."""
+        known = self._fingerprints.get(follow)
+        if known is None:
+            with self._lock:
+                known = self._fingerprints.setdefault(
+                    follow, Fingerprints(follow=follow, strict=self.config.strict)  # type: ignore[arg-type]  # Options checked it
+                )
+        return known
+
+    @property
+    def driver(self) -> Driver:
+        """The runtime, started on first use: an all-hit run never gets here."""
+        with self._lock:
+            if self._driver is None:
+                from gpucache.runtime.driver import Driver
+
+                self._driver = Driver(self.config)
+            return self._driver
+
+    def close(self) -> None:
+        """Stop the runtime, wait for what runs, close the store."""
+        with self._lock:
+            driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.shutdown()
+        if "store" in self.__dict__:
+            self.store.close()
+
+
+class _Current:
+    session: Session | None = None
+    lock = threading.Lock()
+
+
+def current_session() -> Session:
+    """The session of this process; made from the environment if init() was not called."""
+    session = _Current.session
+    if session is None:
+        with _Current.lock:
+            session = _Current.session
+            if session is None:
+                session = _Current.session = Session(Config.from_env())
+    return session
+
+
+def init(runtime: str | None = None, store: str | None = None, **settings: Setting | None) -> None:
+    """Choose the runtime and the store for this process; what is not given comes from GPUCACHE_* or the defaults.
+
+    Args:
+        runtime: "local" (warm worker processes), "ray", "ray://host:port" or "inline" (this process only).
+        store: The store's path.
+        settings: Any other field of gpucache.Config.
+
+    Calling it again with the same settings changes nothing; with others, the old session is shut down first.
+
+    Raises:
+        BadSetting: A name or value that is not understood; nothing changed.
+    """
+    config = Config.from_env(runtime=runtime, store=None if store is None else str(store), **settings)
+    with _Current.lock:
+        before = _Current.session
+        if before is not None and before.config == config:
+            return
+        _Current.session = Session(config)
+    if before is not None:
+        before.close()
+
+
+def shutdown() -> None:
+    """Stop the workers, wait for what runs, close the store. The next call starts a new session."""
+    with _Current.lock:
+        session, _Current.session = _Current.session, None
+    if session is not None:
+        session.close()
+
+
+def adopt(config: Config) -> Session:
+    """The session of a worker process: the current one if it uses the same store, else a new one that replaces it."""
+    session = _Current.session
+    if session is None or session.config.store_path != config.store_path:
+        with _Current.lock:
+            session = _Current.session = Session(config)
+    return session
+
+
+atexit.register(shutdown)
+
+__all__ = ["Session", "adopt", "current_session", "hooks", "init", "shutdown"]

@@ -1,0 +1,163 @@
+"""What happened: runs and their calls, kept in the store's tables, found again by id, prefix or `@last`.
+
+Hits cost microseconds, so their rows are gathered and written together: at each call that ran, every FLUSH_AFTER calls,
+and at the end. A run whose process was killed keeps what was written until then; its status is then told from
+whether that process still lives (on this host).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from gpucache.errors import NoSuchRecord
+from gpucache.events import State
+from gpucache.ledger.rows import CallRow, RunRow
+from gpucache.store import Store
+
+RUNS, CALLS = "runs", "calls"
+FLUSH_AFTER = 256
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_run = msgspec.msgpack.Decoder(RunRow).decode
+_decode_call = msgspec.msgpack.Decoder(CallRow).decode
+
+
+def new_run_id(at: float | None = None) -> str:
+    """An id that sorts by time and is short enough to type the start of."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(time.time() if at is None else at))
+    return f"{stamp}-{secrets.token_hex(3)}"
+
+
+class Ledger:
+    """The runs in one store. Any thread may call any method."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def write(self, run: RunRow) -> None:
+        """Write a run's row, in place of the one it had."""
+        self._store.table_put(RUNS, run.id.encode(), _encode(run))
+
+    def get(self, run_id: str) -> RunRow:
+        """The run of exactly this id.
+
+        Raises:
+            NoSuchRecord: There is none.
+        """
+        row = self._store.table_get(RUNS, run_id.encode())
+        if row is None:
+            raise NoSuchRecord("run", run_id, "list them with `gpucache runs`")
+        return _told_from_its_process(_decode_run(row))
+
+    def find(self, name: str) -> RunRow:
+        """The run called `name`: an id, an unambiguous start of one, `@last`, or `@last~N` for the N-th before.
+
+        Raises:
+            NoSuchRecord: None fits, or several do (the message names them).
+        """
+        if name.startswith("@last"):
+            return self._nth_last(name)
+        fitting = [row for _, row in self._store.table_scan(RUNS, prefix=name.encode())]
+        if len(fitting) == 1:
+            return _told_from_its_process(_decode_run(fitting[0]))
+        exact = [row for row in map(_decode_run, fitting) if row.id == name]
+        if exact:
+            return _told_from_its_process(exact[0])
+        several = ", ".join(_decode_run(row).id for row in fitting[:5])
+        raise NoSuchRecord(
+            "run", name, f"several start so: {several}" if several else "list them with `gpucache runs`"
+        )
+
+    def runs(self, flow: str | None = None, *, since: float | None = None) -> Iterator[RunRow]:
+        """Runs, newest first: of one flow, started after `since` (Unix time, s)."""
+        for _, row in self._store.table_scan(RUNS, reverse=True):
+            run = _decode_run(row)
+            if since is not None and run.started_at < since:
+                return
+            if flow is None or run.flow == flow:
+                yield _told_from_its_process(run)
+
+    def calls(self, run_id: str) -> list[CallRow]:
+        """The calls of a run, in the order they were made."""
+        return [_decode_call(row) for _, row in self._store.table_scan(CALLS, prefix=f"{run_id}/".encode())]
+
+    def write_calls(self, run_id: str, first: int, calls: list[CallRow]) -> None:
+        """Write calls `first`, `first + 1`, ... of a run."""
+        for number, call in enumerate(calls, first):
+            self._store.table_put(CALLS, f"{run_id}/{number:08d}".encode(), _encode(call))
+
+    def _nth_last(self, name: str) -> RunRow:
+        back = name.removeprefix("@last").removeprefix("~") or "0"
+        if back.isdecimal():
+            for number, run in enumerate(self.runs()):
+                if number == int(back):
+                    return run
+        raise NoSuchRecord("run", name, "list them with `gpucache runs`")
+
+
+class CallLog:
+    """The calls of one run while it runs; rows reach the ledger in groups. Any thread may call any method."""
+
+    def __init__(self, ledger: Ledger, run_id: str) -> None:
+        self._ledger, self._run_id = ledger, run_id
+        self._lock = threading.Lock()
+        self._calls: list[CallRow | None] = []
+        self._written = 0
+
+    def reserve(self) -> int:
+        """Take the next place in the run's order, for a call that has begun."""
+        with self._lock:
+            self._calls.append(None)
+            return len(self._calls) - 1
+
+    def set(self, place: int, call: CallRow) -> None:
+        """Put what became of a call in its place."""
+        with self._lock:
+            self._calls[place] = call
+            if call.state != State.HIT or len(self._calls) - self._written >= FLUSH_AFTER:
+                self._flush()
+
+    def flush(self) -> None:
+        """Write what is not yet written."""
+        with self._lock:
+            self._flush()
+
+    @property
+    def calls(self) -> list[CallRow]:
+        """The calls that ended, in the order they were made."""
+        with self._lock:
+            return [call for call in self._calls if call is not None]
+
+    def _flush(self) -> None:
+        ready: list[CallRow] = []
+        for call in self._calls[self._written :]:
+            if call is None:
+                break  # rows are written in order; what comes after waits for the call that still runs
+            ready.append(call)
+        if ready:
+            self._ledger.write_calls(self._run_id, self._written, ready)
+            self._written += len(ready)
+
+
+def _told_from_its_process(run: RunRow) -> RunRow:
+    """A run that says "running" although its process, on this host, is gone, was interrupted."""
+    if run.status != "running" or run.env.get("host") != socket.gethostname() or _is_alive(run.pid):
+        return run
+    return msgspec.structs.replace(run, status="interrupted")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

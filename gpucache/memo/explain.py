@@ -1,0 +1,183 @@
+"""Why a call hits or misses: the difference between its parts and those of the record nearest to it.
+
+Runs nothing. The kinds of reasons are a closed set, so that a program can act on them and a person learns them once.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gpucache.memo.key import Parts
+from gpucache.store import Record, Store
+
+CANDIDATES = 64
+"""How many of a task's newest records are compared: enough for a sweep, few enough to stay in milliseconds."""
+
+
+class Kind(enum.StrEnum):
+    """What sort of thing made a call run."""
+
+    NEVER_RUN = "never-run"
+    OWN_CODE = "own-code"
+    HELPER_CODE = "helper-code"
+    CONSTANT = "constant"
+    ARGUMENT = "argument"
+    INPUT_CONTENT = "input-content"
+    RESIDENT = "resident"
+    VERSION = "version"
+    ENVIRONMENT = "environment"
+    FILE = "file"
+    VARIABLE = "variable"
+    EVICTED = "evicted"
+    CORRUPT = "corrupt"
+    FORCED = "forced"
+    NOT_CACHEABLE = "not-cacheable"
+    UPSTREAM = "upstream"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One cause: its kind, what it is about, and the text before and after (None: was not there)."""
+
+    kind: Kind
+    subject: str
+    before: str | None = None
+    after: str | None = None
+
+    def __str__(self) -> str:
+        return _sentence(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Hit or miss, and why.
+
+    Attributes:
+        task: The task's name.
+        key: The call's key, hex.
+        hit: Whether the call would be answered from the store.
+        reasons: For a miss, root causes first; empty for a hit.
+        compared_with: Key of the record that the reasons compare with, hex; None if the task never ran.
+        seconds: What the call took when it ran (a hit), or what the nearest call took (a miss); None if unknown.
+        notes: What the fingerprint could not see.
+    """
+
+    task: str
+    key: str
+    hit: bool
+    reasons: tuple[Reason, ...] = ()
+    compared_with: str | None = None
+    seconds: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.hit:
+            saved = "" if self.seconds is None else f" (saves {self.seconds:.3g} s)"
+            return f"{self.task}: hit{saved}"
+        return f"{self.task}: would run, because {'; '.join(str(reason) for reason in self.reasons)}"
+
+
+def explain(store: Store, task: str, key: bytes, parts: Parts, own: str = "", notes: tuple[str, ...] = ()) -> Explanation:
+    """Explain the call of `task` with this key and parts against what the store holds.
+
+    Args:
+        own: The component that is the task's own code, to tell it from its helpers'.
+    """
+    record = store.lookup(key)
+    if record is not None:
+        gone = () if store.has(record.result) else (Reason(Kind.EVICTED, "its stored result is gone"),)
+        return Explanation(task, key.hex(), not gone, gone, key.hex(), record.seconds, notes)
+    nearest = _nearest(store, task, parts)
+    if nearest is None:
+        return Explanation(task, key.hex(), False, (Reason(Kind.NEVER_RUN, task),), notes=notes)
+    before, reasons = nearest[0], tuple(_reasons(nearest[1], parts, own))
+    return Explanation(task, key.hex(), False, reasons, before.key.hex(), before.seconds, notes)
+
+
+def differences(before: Parts, after: Parts, own: str = "") -> tuple[Reason, ...]:
+    """The reasons why two calls are not the same, root causes first."""
+    return tuple(_reasons(before, after, own))
+
+
+def _nearest(store: Store, task: str, parts: Parts) -> tuple[Record, Parts] | None:
+    best: tuple[int, Record, Parts] | None = None
+    for record in store.records(task, limit=CANDIDATES):
+        table = store.parts_of(record)
+        distance = len(set(_digests(table)) ^ set(_digests(parts)))
+        if best is None or distance < best[0]:
+            best = (distance, record, table)
+    return None if best is None else (best[1], best[2])
+
+
+def _digests(parts: Parts) -> Iterable[tuple[str, bytes]]:
+    return ((name, digest) for name, (digest, _) in parts.items())
+
+
+_ORDER = {
+    "code": 0,
+    "const": 1,
+    "closure": 1,
+    "arg": 2,
+    "version": 3,
+    "package": 4,
+    "python": 5,
+    "environment": 6,
+}
+_KINDS = {
+    "const": Kind.CONSTANT,
+    "closure": Kind.CONSTANT,
+    "version": Kind.VERSION,
+    "package": Kind.ENVIRONMENT,
+    "python": Kind.ENVIRONMENT,
+    "environment": Kind.ENVIRONMENT,
+    "resident": Kind.RESIDENT,
+    "file": Kind.FILE,
+    "variable": Kind.VARIABLE,
+}
+
+
+def _reasons(before: Parts, after: Parts, own: str) -> Iterator[Reason]:
+    changed = [name for name in {**before, **after} if before.get(name, (b"",))[0] != after.get(name, (b"",))[0]]
+    for name in sorted(changed, key=lambda name: (_ORDER.get(name.partition(":")[0], 9), name != own, name)):
+        group, _, subject = name.partition(":")
+        was, now = (table[name][1] if name in table else None for table in (before, after))
+        yield Reason(_kind(group, name, own, was, now), subject or group, was, now)
+
+
+def _kind(group: str, name: str, own: str, was: str | None, now: str | None) -> Kind:
+    if group == "arg":
+        return Kind.INPUT_CONTENT if was == now else Kind.ARGUMENT
+    if group == "code":
+        return Kind.OWN_CODE if name == own else Kind.HELPER_CODE
+    return _KINDS.get(group, Kind.HELPER_CODE)
+
+
+def _sentence(reason: Reason) -> str:
+    before, after = reason.before, reason.after
+    match reason.kind:
+        case Kind.NEVER_RUN:
+            return "it never ran before"
+        case Kind.OWN_CODE | Kind.HELPER_CODE:
+            where = after or before or reason.subject
+            verb = "changed" if before is not None and after is not None else "is new" if before is None else "is gone"
+            return f"{where} {verb}"
+        case Kind.ARGUMENT:
+            return f"argument {reason.subject} {before} -> {after}"
+        case Kind.INPUT_CONTENT:
+            return f"argument {reason.subject}: its content changed ({after})"
+        case Kind.CONSTANT:
+            return f"constant {reason.subject} {before} -> {after}"
+        case Kind.ENVIRONMENT | Kind.VERSION:
+            if before and after:
+                return f"{before} -> {after}"
+            return f"{after} is new" if after else f"{before} is gone"
+        case Kind.UPSTREAM:
+            return f"{reason.subject} would run"
+        case Kind.FORCED:
+            return "it was forced"
+        case Kind.EVICTED | Kind.CORRUPT | Kind.NOT_CACHEABLE:
+            return reason.subject
+        case _:
+            return f"{reason.subject} {before} -> {after}"

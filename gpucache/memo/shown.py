@@ -1,0 +1,28 @@
+"""A value in a few words, for people: never more than a line, never slow, never an exception."""
+
+from __future__ import annotations
+
+import reprlib
+
+LONGEST = 80
+
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = LONGEST
+_brief.maxlevel = 3
+_brief.maxlist = _brief.maxtuple = _brief.maxdict = _brief.maxset = 6
+
+
+def shown(value: object) -> str:
+    """Return `float32[1000, 64]` for what has dtype and shape, a shortened repr for anything else."""
+    try:
+        dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+        if dtype is not None and shape is not None and not isinstance(value, type) and len(shape) > 0:
+            text = f"{dtype}[{', '.join(str(length) for length in shape)}]"
+        elif type(value).__module__.partition(".")[0] == "pandas" and shape is not None:
+            text = f"{type(value).__name__}[{' x '.join(str(length) for length in shape)}]"
+        else:
+            text = _brief.repr(value)
+    except Exception:  # a user's __repr__ may do anything; a text for people is not worth a failed run
+        text = f"<{type(value).__qualname__}>"
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
