@@ -6,6 +6,8 @@ its arguments alone, so that it crosses processes whole.
 
 from __future__ import annotations
 
+from concurrent.futures import BrokenExecutor
+
 
 class GpuCacheError(Exception):
     """Base of everything gpucache raises on purpose."""
@@ -267,6 +269,28 @@ class RemoteTraceback(GpuCacheError):
 
     def __str__(self) -> str:
         return f"\n{self.text}"
+
+
+class RemoteError(GpuCacheError, RuntimeError):
+    """A user's exception that can't be pickled or rebuilt, by its name and text; its traceback is the __cause__."""
+
+    def __init__(self, type_name: str, text: str) -> None:
+        self.type_name, self.text = type_name, text
+        super().__init__(type_name, text)
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.text} (the exception itself can't be pickled)"
+
+
+class WorkersBroken(GpuCacheError, BrokenExecutor):
+    """An initializer raised in a worker, or workers can't be started, so no call can run any more."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        self.why, self.remedy = why, remedy
+        super().__init__(why, remedy)
+
+    def __str__(self) -> str:
+        return f"workers can't run calls any more: {self.why}; {self.remedy}"
 
 
 class PlanStopped(GpuCacheError):

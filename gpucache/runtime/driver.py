@@ -1,0 +1,419 @@
+"""Run the engine against the world: futures in front, workers behind, the clock beside.
+
+Every event takes one lock, one step of the engine, and the actions on workers, none of which blocks; what has become of
+futures is told after the lock is released, because it runs callbacks of the user's. Warm dispatch, submit to result, is
+two context switches each way: no thread of ours lies between the caller and the worker's socket.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gpucache.errors import BadSetting, WorkersBroken
+from gpucache.events import Degraded, WorkerDied, WorkerStarted, hooks
+from gpucache.runtime import engine as engines
+from gpucache.runtime.demand import Resources
+from gpucache.runtime.engine import Action, Ask, Capacity, Engine, Stage
+from gpucache.runtime.timers import Timers
+from gpucache.workers import messages
+from gpucache.workers.kind import CallId, Kind, WorkerId
+from gpucache.workers.pool import HasAnswered, HasEnded, IsReady, Pool, Report, Starter
+from gpucache.workers.ship import Shipment
+
+if TYPE_CHECKING:
+    from gpucache.config import Config
+    from gpucache.store import Store
+
+_ONE_CPU = Resources()
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A call on its way: everything that the engine need not know."""
+
+    future: CallFuture
+    payload: bytes
+    store: Store | None
+    started: bool = False
+    answers: dict[WorkerId, tuple[bool, memoryview]] = field(default_factory=dict)
+
+
+class CallFuture(concurrent.futures.Future[Any]):
+    """A future whose cancel() also frees its place in the queue."""
+
+    def __init__(self, dropped: Callable[[], None]) -> None:
+        super().__init__()
+        self._dropped = dropped
+
+    def cancel(self) -> bool:
+        """Cancel the call if it has not started."""
+        if not super().cancel():
+            return False
+        self._dropped()
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker as it is now. `pid` None: it is starting. `call`: the name of what it runs."""
+
+    worker: str
+    pid: int | None
+    stage: str
+    device: str
+    gpus: tuple[str, ...]
+    call: str | None
+
+
+class Driver:
+    """Warm workers of one runtime, started on demand. Any thread may call any method; a forked child may not.
+
+    Args:
+        config: `runtime`, `max_workers` and `worker_start_timeout_s` are used.
+        initializer: Run in each worker before its first call, with initargs. If it raises, every call fails.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[object, ...] = (),
+        starter: Starter | None = None,
+    ) -> None:
+        self._config = config
+        self._pid = os.getpid()
+        self._inline = config.runtime == "inline" and starter is None
+        self._lock = threading.Lock()
+        self._entries: dict[CallId, _Entry] = {}
+        self._names: dict[CallId, str] = {}
+        self._calls = itertools.count()
+        self._closing = False
+        self._finished = threading.Event()
+        self._timers = Timers()
+        self._started_at: dict[WorkerId, float] = {}
+        self._said: set[str] = set()
+        self._starter: Starter | None = None if self._inline else starter or _starter(config)
+        self._shipment = Shipment()
+        initial = b"" if initializer is None else messages.dumps((initializer, initargs))
+        self._engine = Engine(_capacity(config))
+        self._pool: Pool | None = None
+        if self._starter is not None:
+            self._pool = Pool(self._starter, self._hear, self._shipment, initializer=initial)
+        _end_with_interpreter(self)
+
+    def submit(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        resources: Resources = _ONE_CPU,
+        retries: int = 0,
+        timeout_s: float | None = None,
+        name: str = "",
+        store: Store | None = None,
+    ) -> concurrent.futures.Future[Any]:
+        """Run fn(*args, **kwargs) in a warm worker.
+
+        Args:
+            resources: What it needs while it runs.
+            retries: How often it is run again if it raises.
+            timeout_s: After this its worker is killed and the future has TaskTimeout; counted from its start in a worker.
+            name: What to call it in errors.
+            store: Large arrays go through it, both ways, and arrive mapped and read-only; None: everything is pickled.
+
+        Returns:
+            A future: its result; the user's exception, with the remote traceback as __cause__; DoesNotFit, WorkerLost,
+            TaskTimeout, RuntimeUnreachable, WorkersBroken; or what pickling the arguments raised.
+
+        Raises:
+            RuntimeError: The driver was shut down, or made in another process (before a fork).
+            RuntimeUnreachable: This runtime can't give such an environment.
+        """
+        self._check_usable()
+        name = name or getattr(fn, "__qualname__", type(fn).__qualname__)
+        if self._inline:
+            return self._run_here(fn, args, dict(kwargs or {}), retries=retries, timeout_s=timeout_s)
+        kind = self._kind(resources)
+        call = CallId(next(self._calls))
+        future = CallFuture(lambda: self._step(engines.CancelAsked(call)))
+        try:
+            payload = messages.dumps((fn, args, dict(kwargs or {})), store)
+        except Exception as problem:  # noqa: BLE001  # an edge: the arguments' own __reduce__ is the user's
+            future.set_running_or_notify_cancel()
+            future.set_exception(problem)
+            return future
+        ask = Ask(
+            call=call,
+            name=name,
+            kind=kind,
+            cpus=resources.cpus,
+            memory_bytes=resources.memory_bytes or 0,
+            retries=retries,
+            timeout_s=timeout_s,
+            size=resources.workers,
+        )
+        self._step(engines.Submitted(ask), _Entry(future, payload, store))
+        return future
+
+    def shutdown(self, *, wait: bool = True, cancel_futures: bool = False) -> None:
+        """Take no more calls; end the workers when those that are there have ended.
+
+        Args:
+            wait: Return when no worker is left. An interruption while waiting kills them.
+            cancel_futures: Cancel what has not started.
+        """
+        self._closing = True
+        if self._inline or os.getpid() != self._pid:
+            return
+        self._step(engines.ShutdownAsked(cancel=cancel_futures))
+        if wait:
+            try:
+                self._finished.wait()
+            except BaseException:
+                self.kill()
+                raise
+
+    def kill(self) -> None:
+        """End everything now: queued calls are cancelled, running ones fail, no worker is left."""
+        self._closing = True
+        if self._pool is None or os.getpid() != self._pid:
+            return
+        self._step(engines.Broke(WorkersBroken("they were stopped", "start a new session")))
+        self._step(engines.ShutdownAsked(cancel=True))
+        self._pool.kill_all()
+        self._finished.wait()
+
+    def workers(self) -> list[WorkerInfo]:
+        """Every worker that is there or starting."""
+        with self._lock:
+            known = self._engine.workers()
+            names = dict(self._names)
+        pids = {} if self._pool is None else {worker: self._pool.pid(worker) for worker, *_ in known}
+        return [
+            WorkerInfo(
+                worker=f"w{worker}",
+                pid=pids.get(worker),
+                stage=stage.value,
+                device="cuda:0" if devices else "cpu",
+                gpus=devices,
+                call=None if call is None else names.get(call),
+            )
+            for worker, _, stage, devices, call in known
+        ]
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+
+    # ------------------------------------------------------------ calls
+
+    def _check_usable(self) -> None:
+        if self._closing:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if os.getpid() != self._pid:
+            raise RuntimeError("this driver belongs to the process that forked this one; make a new one (gpucache.init)")
+
+    def _kind(self, resources: Resources) -> Kind:
+        kind = Kind(resources.env, 0, None, self._shipment.refresh())
+        if resources.env is not None and self._starter is not None:
+            self._starter.check(kind)
+        return kind
+
+    def _run_here(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, retries: int, timeout_s: float | None
+    ) -> concurrent.futures.Future[Any]:
+        if timeout_s is not None and "timeout" not in self._said:
+            self._said.add("timeout")
+            hooks.emit(Degraded("runtime 'inline' does not keep timeouts", "calls run in this process and can't be stopped"))
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()
+        for left in range(retries, -1, -1):
+            try:
+                result = fn(*args, **kwargs)
+            except Exception as raised:  # noqa: BLE001  # an edge: the call is the user's; interruptions pass
+                if not left:
+                    future.set_exception(raised)
+            else:
+                future.set_result(result)
+                break
+        return future
+
+    # ------------------------------------------------------------ events and actions
+
+    def _hear(self, report: Report) -> None:
+        """What the pool reports, from the workers' threads."""
+        match report:
+            case HasAnswered():
+                call = CallId(report.answer.call)
+                entry = self._entries.get(call)
+                if entry is not None:
+                    entry.answers[report.worker] = (report.answer.ok, report.payload)
+                self._step(engines.Answered(report.worker, call, report.answer.ok))
+            case IsReady():
+                seconds = time.monotonic() - self._started_at.get(report.worker, time.monotonic())
+                hooks.emit(WorkerStarted(f"w{report.worker}", report.pid, seconds))
+                self._step(engines.WorkerReady(report.worker))
+            case HasEnded():
+                self._hear_end(report)
+
+    def _hear_end(self, report: HasEnded) -> None:
+        if report.broken is not None:
+            error = WorkersBroken(
+                f"the initializer raised {type(report.broken).__name__}: {report.broken}", "mend it and make a new executor"
+            )
+            error.__cause__ = report.broken
+            self._step(engines.Broke(error))
+        elif not report.stale and self._is_unexpected(report.worker):
+            hooks.emit(WorkerDied(f"w{report.worker}", report.pid, report.how))
+        self._step(engines.WorkerEnded(report.worker, report.how, stale=report.stale))
+
+    def _is_unexpected(self, worker: WorkerId) -> bool:
+        with self._lock:
+            return any(known == worker and stage is not Stage.ENDING for known, _, stage, *_ in self._engine.workers())
+
+    def _step(self, event: engines.Event, entry: _Entry | None = None) -> None:
+        outcomes: list[Callable[[], None]] = []
+        with self._lock:
+            if entry is not None and isinstance(event, engines.Submitted):
+                self._entries[event.ask.call] = entry
+                self._names[event.ask.call] = event.ask.name
+            todo = [event]
+            while todo:
+                for action in self._engine.step(todo.pop()):
+                    self._act(action, todo, outcomes)
+        for outcome in outcomes:
+            outcome()
+
+    def _act(self, action: Action, todo: list[engines.Event], outcomes: list[Callable[[], None]]) -> None:
+        pool = self._pool
+        assert pool is not None  # noqa: S101  # inline drivers take no steps
+        match action:
+            case engines.Send():
+                self._send(pool, action, todo)
+            case engines.Resolve():
+                entry = self._forget(action.call)
+                outcomes.append(lambda: _resolve(entry, action.worker))
+            case engines.Fail():
+                entry = self._forget(action.call)
+                outcomes.append(lambda: _fail(entry, action.error))
+            case engines.Cancel():
+                entry = self._forget(action.call)
+                outcomes.append(lambda: _cancel(entry))
+            case engines.Start():
+                self._start(pool, action)
+            case engines.Stop():
+                pool.stop(action.worker)
+            case engines.Kill():
+                pool.kill(action.worker)
+            case engines.Deadline():
+                event = engines.TimedOut(action.call, action.attempt)
+                self._timers.after(action.seconds, lambda: self._step(event))
+            case engines.Finished():
+                outcomes.append(self._finish)
+
+    def _send(self, pool: Pool, action: engines.Send, todo: list[engines.Event]) -> None:
+        entry = self._entries[action.call]
+        if not entry.started and not entry.future.set_running_or_notify_cancel():
+            # cancelled between the queue and here: the engine hears that it is over, and the worker never of it
+            todo.append(engines.Answered(action.worker, action.call, ok=True))
+            return
+        entry.started = True
+        store = None if entry.store is None else str(entry.store.path)
+        pool.send(action.worker, messages.Call(action.call, store, action.rank, action.size), entry.payload)
+
+    def _start(self, pool: Pool, action: engines.Start) -> None:
+        self._started_at[action.worker] = time.monotonic()
+        pool.start(action.worker, action.kind, action.devices)
+        self._timers.after(self._config.worker_start_timeout_s, lambda: self._give_up(action.worker))
+
+    def _give_up(self, worker: WorkerId) -> None:
+        with self._lock:
+            late = any(known == worker and stage is Stage.STARTING for known, _, stage, *_ in self._engine.workers())
+        if late and self._pool is not None:
+            self._pool.kill(worker)
+
+    def _forget(self, call: CallId) -> _Entry:
+        self._names.pop(call, None)
+        return self._entries.pop(call)
+
+    def _finish(self) -> None:
+        if not self._finished.is_set():
+            self._timers.close()
+            if self._pool is not None:
+                self._pool.close()
+            self._finished.set()
+
+
+def _resolve(entry: _Entry, worker: WorkerId) -> None:
+    if entry.future.cancelled():
+        return
+    ok, payload = entry.answers[worker]
+    entry.answers.clear()
+    try:
+        value = messages.loads(payload, entry.store) if ok else messages.load_exception(payload)
+    except Exception as problem:  # noqa: BLE001  # an edge: unpickling a result runs the user's code
+        ok, value = False, problem
+    if ok:
+        entry.future.set_result(value)
+    else:
+        entry.future.set_exception(value)
+
+
+def _fail(entry: _Entry, error: Exception) -> None:
+    if entry.started or entry.future.set_running_or_notify_cancel():
+        entry.future.set_exception(error)
+
+
+def _cancel(entry: _Entry) -> None:
+    concurrent.futures.Future.cancel(entry.future)
+    if entry.future.cancelled():
+        entry.future.set_running_or_notify_cancel()
+
+
+def _starter(config: Config) -> Starter:
+    if config.runtime == "local":
+        from gpucache.workers.local import LocalStarter
+
+        return LocalStarter()
+    if config.runtime == "ray" or config.runtime.startswith("ray://"):
+        from gpucache.workers.on_ray import RayStarter
+
+        return RayStarter(None if config.runtime == "ray" else config.runtime)
+    raise BadSetting("runtime", config.runtime, "'local', 'ray', 'ray://host:port' or 'inline'")
+
+
+def _capacity(config: Config) -> Capacity:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = config.max_workers or cpus
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Capacity(workers=workers, cpus=max(cpus, workers), memory_bytes=memory_bytes)
+
+
+def _end_with_interpreter(driver: Driver) -> None:
+    """Wait for what runs when the program ends; if it ends by an interruption, wait for nothing."""
+    known = weakref.ref(driver)
+
+    def end() -> None:
+        left = known()
+        if left is None:
+            return
+        if getattr(sys, "last_type", None) is KeyboardInterrupt:
+            left.kill()
+        else:
+            left.shutdown()
+
+    # Private, and what concurrent.futures uses: atexit comes after threads are refused (3.12), and after they are joined.
+    threading._register_atexit(end)  # type: ignore[attr-defined]

@@ -1,0 +1,584 @@
+"""Decide which worker runs which call: a pure state machine, events in, actions out.
+
+Time, processes and Ray are events; so every race is a sequence of events and can be tested without sleeping. Payloads
+never come here: the engine knows calls by number.
+
+Decisions:
+- Calls of one kind start in the order they came. Among kinds the oldest call goes first; a younger call may overtake it on
+  a worker that is warm for it, at most PATIENCE times, then idle workers of other kinds give way.
+- A worker holds its GPUs as long as it lives: what lies in its device memory does too.
+- A worker is started for a call that no idle worker can take, up to the limit. Idle ones of other kinds are stopped for it.
+- A call whose worker died is run again, at the front; after LOSSES_MAX deaths it fails with WorkerLost.
+- A gang starts when all its members have a worker, and ends when all have answered; if one fails or dies, all are stopped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from gpucache.errors import DoesNotFit, RuntimeUnreachable, TaskTimeout, WorkerLost, WorkersBroken
+from gpucache.workers.kind import CallId, Kind, WorkerId
+
+PATIENCE = 8
+"""How often a call may be overtaken: a switch of kinds costs a worker's start, 0.1 s (local) to 2 s (Ray, torch; FACTS)."""
+LOSSES_MAX = 3
+"""Deaths of workers that one call is given, as the contract of issue 2 says."""
+FAILED_STARTS_MAX = 3
+"""Workers of one kind that may end in a row before any was ready; then the kind's calls fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A call as the engine sees it. `size` > 1: a gang of so many. CPUs and memory are per member."""
+
+    call: CallId
+    name: str
+    kind: Kind
+    cpus: float = 1
+    memory_bytes: int = 0
+    retries: int = 0
+    timeout_s: float | None = None
+    size: int = 1
+
+
+# ---------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A new call."""
+
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """Nobody wants a call's result any more. A running call runs on."""
+
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """A worker that was started takes calls."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnded:
+    """A worker is gone, or never came. `stale`: through no fault of its call."""
+
+    worker: WorkerId
+    how: str
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """No call can run any more: an initializer raised, or everything is to end now. Calls fail with `error`."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A member of a call has ended in a worker, well or with the user's exception."""
+
+    worker: WorkerId
+    call: CallId
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """A Deadline has passed."""
+
+    call: CallId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownAsked:
+    """No more calls come. cancel: those that have not started are not wanted either."""
+
+    cancel: bool
+
+
+Event = Submitted | CancelAsked | WorkerReady | WorkerEnded | Broke | Answered | TimedOut | ShutdownAsked
+
+# ---------------------------------------------------------------- actions
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a worker of a kind, holding `devices` (GPU UUIDs)."""
+
+    worker: WorkerId
+    kind: Kind
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Give a worker a call, as member `rank` of `size`."""
+
+    worker: WorkerId
+    call: CallId
+    rank: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Ask an idle worker to end."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End a worker now."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Come back with TimedOut after so many seconds, if the call is still in this attempt."""
+
+    call: CallId
+    attempt: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """The call has ended as worker `worker` answered (rank 0's, or whoever failed)."""
+
+    call: CallId
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The call has ended with an error of ours."""
+
+    call: CallId
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The call was dropped before it started."""
+
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """After ShutdownAsked: no call and no worker is left."""
+
+
+Action = Start | Send | Stop | Kill | Deadline | Resolve | Fail | Cancel | Finished
+
+# ---------------------------------------------------------------- state
+
+
+class GpuPlaces(Protocol):
+    """Which GPUs are free. Pure; placement does the choosing."""
+
+    def fits(self, kind: Kind) -> str | None:
+        """Why a kind can never have its GPUs here, or None."""
+
+    def take(self, worker: WorkerId, kind: Kind) -> tuple[str, ...] | None:
+        """GPUs for a worker, held until give(); None if there are none now."""
+
+    def give(self, worker: WorkerId) -> None:
+        """The worker is gone."""
+
+
+class NoGpus:
+    """A machine without GPUs: the driver asks for none, so that every task runs on CPUs."""
+
+    def fits(self, kind: Kind) -> str | None:
+        """Everything fits."""
+        return None
+
+    def take(self, worker: WorkerId, kind: Kind) -> tuple[str, ...] | None:
+        """No GPUs are needed."""
+        return ()
+
+    def give(self, worker: WorkerId) -> None:
+        """Nothing was held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What this runtime has. `memory_bytes` 0: not counted."""
+
+    workers: int
+    cpus: float
+    memory_bytes: int = 0
+
+
+class Stage(Enum):
+    """A worker's life."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    ENDING = "ending"
+
+
+@dataclass(slots=True)
+class _Worker:
+    id: WorkerId
+    kind: Kind
+    devices: tuple[str, ...]
+    stage: Stage = Stage.STARTING
+    call: CallId | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    ask: Ask
+    retries_left: int
+    losses: int = 0
+    attempt: int = 0
+    overtaken: int = 0
+    running: dict[WorkerId, int] = field(default_factory=dict)  # members that have not answered, with their rank
+    first: WorkerId | None = None  # the worker of rank 0, while it runs
+
+
+class Engine:
+    """One runtime's calls and workers. Not thread-safe: one step at a time."""
+
+    def __init__(self, capacity: Capacity, gpus: GpuPlaces | None = None) -> None:
+        self._capacity = capacity
+        self._gpus: GpuPlaces = gpus if gpus is not None else NoGpus()
+        self._calls: dict[CallId, _Call] = {}
+        self._waiting: dict[Kind, deque[CallId]] = {}
+        self._workers: dict[WorkerId, _Worker] = {}
+        self._idle: dict[Kind, dict[WorkerId, None]] = {}  # the longest idle first
+        self._starting: dict[Kind, int] = {}
+        self._failed_starts: dict[Kind, int] = {}
+        self._generation = 0
+        self._cpus_used = 0
+        self._memory_used = 0
+        self._next_worker = 0
+        self._broken: Exception | None = None
+        self._closing = False
+        self._actions: list[Action] = []
+
+    def step(self, event: Event) -> list[Action]:
+        """Take in what happened; return what to do, in order."""
+        self._actions = []
+        match event:
+            case Answered():
+                self._answered(event)
+            case Submitted():
+                self._submitted(event.ask)
+            case WorkerReady():
+                self._ready(event.worker)
+            case WorkerEnded():
+                self._ended(event)
+            case CancelAsked():
+                self._cancel_asked(event.call)
+            case TimedOut():
+                self._timed_out(event)
+            case Broke():
+                self._break(event.error)
+            case ShutdownAsked():
+                self._shut_down(cancel=event.cancel)
+        self._schedule()
+        if self._closing and not self._calls:
+            self._wind_up()
+        return self._actions
+
+    def workers(self) -> list[tuple[WorkerId, Kind, Stage, tuple[str, ...], CallId | None]]:
+        """Every worker: id, kind, stage, GPUs, its call."""
+        return [(w.id, w.kind, w.stage, w.devices, w.call) for w in self._workers.values()]
+
+    def waits_for(self, call: CallId) -> str | None:
+        """What a queued call waits for, for people; None if it is running or gone."""
+        known = self._calls.get(call)
+        if known is None or known.running:
+            return None
+        if self._starting.get(known.ask.kind):
+            return "a worker that is starting"
+        if not self._has_room_for(known.ask):
+            return "CPUs or memory"
+        return "a GPU" if known.ask.kind.gpus else "a worker"
+
+    # ------------------------------------------------------------ what happened
+
+    def _submitted(self, ask: Ask) -> None:
+        refusal = self._broken or self._never_fits(ask)
+        if refusal is not None:
+            self._actions.append(Fail(ask.call, refusal))
+            return
+        self._generation = max(self._generation, ask.kind.generation)
+        self._calls[ask.call] = _Call(ask, ask.retries)
+        self._waiting.setdefault(ask.kind, deque()).append(ask.call)
+
+    def _never_fits(self, ask: Ask) -> Exception | None:
+        if ask.size > self._capacity.workers:
+            return DoesNotFit(ask.name, "a gang of workers", str(ask.size), str(self._capacity.workers))
+        if ask.cpus * ask.size > self._capacity.cpus:
+            return DoesNotFit(ask.name, "CPUs", f"{ask.cpus * ask.size:g}", f"{self._capacity.cpus:g}")
+        if 0 < self._capacity.memory_bytes < ask.memory_bytes * ask.size:
+            needed, there = ask.memory_bytes * ask.size, self._capacity.memory_bytes
+            return DoesNotFit(ask.name, "memory of", f"{needed:,} bytes", f"{there:,} bytes")
+        why = self._gpus.fits(ask.kind) if ask.kind.gpus else None
+        return None if why is None else DoesNotFit(ask.name, "GPUs:", f"{ask.kind.gpus:g}", why)
+
+    def _cancel_asked(self, call: CallId) -> None:
+        known = self._calls.get(call)
+        if known is not None and not known.running:
+            self._drop(known)
+            self._actions.append(Cancel(call))
+
+    def _ready(self, worker: WorkerId) -> None:
+        known = self._workers.get(worker)
+        if known is None or known.stage is not Stage.STARTING:
+            return
+        self._failed_starts.pop(known.kind, None)
+        self._starting[known.kind] -= 1
+        self._make_idle(known)
+
+    def _answered(self, event: Answered) -> None:
+        worker = self._workers.get(event.worker)
+        if worker is None or worker.stage is not Stage.BUSY or worker.call != event.call:
+            return  # it was killed meanwhile, and its call has gone its way
+        known = self._calls[event.call]
+        del known.running[event.worker]
+        self._give_back(known.ask)
+        self._make_idle(worker)
+        if not event.ok:
+            self._raised(known, event.worker)
+        elif not known.running:
+            del self._calls[event.call]
+            self._actions.append(Resolve(event.call, known.first if known.first is not None else event.worker))
+
+    def _raised(self, known: _Call, worker: WorkerId) -> None:
+        self._kill_members(known)
+        if known.retries_left > 0:
+            known.retries_left -= 1
+            self._again(known)
+            return
+        del self._calls[known.ask.call]
+        self._actions.append(Resolve(known.ask.call, worker))
+
+    def _timed_out(self, event: TimedOut) -> None:
+        known = self._calls.get(event.call)
+        if known is None or not known.running or known.attempt != event.attempt:
+            return
+        self._kill_members(known)
+        del self._calls[event.call]
+        self._actions.append(Fail(event.call, TaskTimeout(known.ask.name, known.ask.timeout_s or 0.0)))
+
+    def _ended(self, event: WorkerEnded) -> None:
+        worker = self._workers.pop(event.worker, None)
+        if worker is None:
+            return
+        self._gpus.give(event.worker)
+        if worker.stage is Stage.STARTING:
+            self._starting[worker.kind] -= 1
+            if not event.stale:
+                self._start_failed(worker.kind, event.how)
+        elif worker.stage is Stage.IDLE:
+            del self._idle[worker.kind][worker.id]
+        elif worker.stage is Stage.BUSY and worker.call is not None:
+            self._lost(self._calls[worker.call], event)
+
+    def _lost(self, known: _Call, event: WorkerEnded) -> None:
+        del known.running[event.worker]
+        self._give_back(known.ask)
+        self._kill_members(known)
+        known.losses += not event.stale
+        if known.losses >= LOSSES_MAX:
+            del self._calls[known.ask.call]
+            self._actions.append(Fail(known.ask.call, WorkerLost(known.ask.name, known.losses, event.how)))
+        else:
+            self._again(known)
+
+    def _start_failed(self, kind: Kind, how: str) -> None:
+        failed = self._failed_starts[kind] = self._failed_starts.get(kind, 0) + 1
+        if failed < FAILED_STARTS_MAX:
+            return
+        del self._failed_starts[kind]
+        error = RuntimeUnreachable("workers", f"{failed} in a row ended before they were ready: {how}", "see their output above")
+        for call in tuple(self._waiting.get(kind, ())):
+            self._drop(self._calls[call])
+            self._actions.append(Fail(call, error))
+
+    def _break(self, error: Exception) -> None:
+        self._broken = error
+        for known in tuple(self._calls.values()):
+            self._kill_members(known)
+            del self._calls[known.ask.call]
+            self._actions.append(Fail(known.ask.call, error))
+        self._waiting.clear()
+
+    def _shut_down(self, *, cancel: bool) -> None:
+        self._closing = True
+        if cancel:
+            for known in tuple(self._calls.values()):
+                if not known.running:
+                    self._drop(known)
+                    self._actions.append(Cancel(known.ask.call))
+
+    def _wind_up(self) -> None:
+        for worker in self._workers.values():
+            if worker.stage is Stage.IDLE:
+                self._stop(worker)
+            elif worker.stage is Stage.STARTING:
+                self._starting[worker.kind] -= 1
+                worker.stage = Stage.ENDING
+                self._actions.append(Kill(worker.id))
+        if not self._workers:
+            self._actions.append(Finished())
+
+    # ------------------------------------------------------------ bookkeeping
+
+    def _make_idle(self, worker: _Worker) -> None:
+        worker.stage, worker.call = Stage.IDLE, None
+        self._idle.setdefault(worker.kind, {})[worker.id] = None
+
+    def _stop(self, worker: _Worker) -> None:
+        del self._idle[worker.kind][worker.id]
+        worker.stage = Stage.ENDING
+        self._actions.append(Stop(worker.id))
+
+    def _kill_members(self, known: _Call) -> None:
+        """Kill the workers that still run the call. They count until they are gone; what the call held is free."""
+        for worker in known.running:
+            self._workers[worker].stage = Stage.ENDING
+            self._give_back(known.ask)
+            self._actions.append(Kill(worker))
+        known.running.clear()
+
+    def _again(self, known: _Call) -> None:
+        self._waiting.setdefault(known.ask.kind, deque()).appendleft(known.ask.call)
+
+    def _drop(self, known: _Call) -> None:
+        """Forget a waiting call."""
+        del self._calls[known.ask.call]
+        waiting = self._waiting[known.ask.kind]
+        waiting.remove(known.ask.call)
+        if not waiting:
+            del self._waiting[known.ask.kind]
+
+    def _has_room_for(self, ask: Ask, count: int | None = None) -> bool:
+        members = ask.size if count is None else count
+        milli = round(ask.cpus * 1000) * members
+        if self._cpus_used + milli > round(self._capacity.cpus * 1000):
+            return False
+        return not self._capacity.memory_bytes or (
+            self._memory_used + ask.memory_bytes * members <= self._capacity.memory_bytes
+        )
+
+    def _give_back(self, ask: Ask) -> None:
+        self._cpus_used -= round(ask.cpus * 1000)
+        self._memory_used -= ask.memory_bytes
+
+    # ------------------------------------------------------------ what to do
+
+    def _schedule(self) -> None:
+        self._stop_outdated()
+        if not self._waiting:
+            return
+        kinds = self._waiting if len(self._waiting) == 1 else sorted(self._waiting, key=lambda kind: self._waiting[kind][0])
+        blocked: _Call | None = None
+        for kind in tuple(kinds):
+            waiting = self._waiting[kind]
+            while waiting and (blocked is None or blocked.overtaken < PATIENCE) and self._send(self._calls[waiting[0]]):
+                waiting.popleft()
+                if blocked is not None:
+                    blocked.overtaken += 1
+            if not waiting:
+                del self._waiting[kind]
+            elif not self._start_for(kind) and blocked is None:
+                blocked = self._calls[waiting[0]]
+        if blocked is not None:
+            self._make_way(blocked)
+
+    def _send(self, known: _Call) -> bool:
+        """Send a call to idle workers of its kind, if there are enough and it has room."""
+        ask = known.ask
+        idle = self._idle.get(ask.kind)
+        if idle is None or len(idle) < ask.size or not self._has_room_for(ask):
+            return False
+        known.attempt += 1
+        for rank in range(ask.size):
+            worker = self._workers[idle.popitem()[0]]  # the most recently used: its caches are warmest
+            worker.stage, worker.call = Stage.BUSY, ask.call
+            known.running[worker.id] = rank
+            if rank == 0:
+                known.first = worker.id
+            self._cpus_used += round(ask.cpus * 1000)
+            self._memory_used += ask.memory_bytes
+            self._actions.append(Send(worker.id, ask.call, rank, ask.size))
+        if ask.timeout_s is not None:
+            self._actions.append(Deadline(ask.call, known.attempt, ask.timeout_s))
+        return True
+
+    def _start_for(self, kind: Kind) -> bool:
+        """Start workers for the waiting calls of a kind. False if the first of them can get no worker as things are."""
+        wanted = self._wanted(kind) - self._starting.get(kind, 0)
+        for _ in range(wanted):
+            if len(self._workers) >= self._capacity.workers or not self._start(kind):
+                return self._starting.get(kind, 0) + len(self._idle.get(kind, ())) >= self._calls[self._waiting[kind][0]].ask.size
+        return True
+
+    def _wanted(self, kind: Kind) -> int:
+        """How many more workers the waiting calls of a kind could use now, within CPUs and memory."""
+        wanted = 0
+        head = self._calls[self._waiting[kind][0]].ask
+        for call in self._waiting[kind]:
+            members = self._calls[call].ask.size
+            if wanted >= self._capacity.workers or not self._has_room_for(head, wanted + members):
+                break
+            wanted += members
+        return max(0, wanted - len(self._idle.get(kind, ())))
+
+    def _start(self, kind: Kind) -> bool:
+        worker = WorkerId(self._next_worker)
+        devices = self._gpus.take(worker, kind) if kind.gpus else ()
+        if devices is None:
+            return False
+        self._next_worker += 1
+        self._workers[worker] = _Worker(worker, kind, devices)
+        self._starting[kind] = self._starting.get(kind, 0) + 1
+        self._actions.append(Start(worker, kind, devices))
+        return True
+
+    def _make_way(self, blocked: _Call) -> None:
+        """Stop idle workers that stand in a blocked call's way: first those that nobody waits for, then any."""
+        if not self._has_room_for(blocked.ask):
+            return
+        if any(worker.stage is Stage.ENDING for worker in self._workers.values()):
+            return  # room is on its way
+        for worker in tuple(self._idle_of_others(blocked.ask.kind)):
+            if worker.kind not in self._waiting or blocked.overtaken >= PATIENCE:
+                self._stop(worker)
+                return
+
+    def _idle_of_others(self, kind: Kind) -> Iterator[_Worker]:
+        for other, idle in self._idle.items():
+            if other != kind:
+                yield from (self._workers[worker] for worker in idle)
+
+    def _stop_outdated(self) -> None:
+        """Workers of an earlier generation of the code end when no call of that generation waits."""
+        if not self._generation:
+            return
+        for kind, idle in self._idle.items():
+            if idle and kind.generation < self._generation and kind not in self._waiting:
+                for worker in tuple(idle):
+                    self._stop(self._workers[worker])

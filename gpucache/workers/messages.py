@@ -1,0 +1,200 @@
+"""What the driver and a worker say to each other, and how values travel in it.
+
+Values travel by content where a store is at hand: arrays, tensors and tables of 16 KiB and more are written to the
+store and only their manifest is pickled; the other side maps them. Everything else is pickled by cloudpickle, so that
+functions of `__main__`, of notebooks and of other functions go by value. Without a store everything is pickled.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import msgspec
+
+from gpucache.errors import NotIdentifiable, NotStorable, RemoteError, RemoteTraceback
+
+if TYPE_CHECKING:
+    from gpucache.store import Store
+
+BY_CONTENT_MIN_BYTES = 16 * 2**10
+"""Smaller arrays cost less in the pickle than a manifest does (FACTS: a blob is a file, an inline row 16 KiB at most)."""
+
+
+class Module(msgspec.Struct, frozen=True, array_like=True):
+    """The source of one module as the driver imported it. `search` are a package's own paths, None for a module."""
+
+    name: str
+    file: str
+    text: str
+    search: tuple[str, ...] | None
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
+    """Worker to driver, first: I am here."""
+
+    worker: int
+    pid: int
+
+
+class Setup(msgspec.Struct, frozen=True, array_like=True, tag="setup"):
+    """Driver to worker, first: what to be like. The payload is the pickled (initializer, initargs), or nothing."""
+
+    worker: int
+    name: str
+    device: str
+    gpus: tuple[str, ...]
+    cwd: str
+    sys_path: tuple[str, ...]
+    modules: tuple[Module, ...]
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
+    """Worker to driver: give me calls."""
+
+    pid: int
+
+
+class Broken(msgspec.Struct, frozen=True, array_like=True, tag="broken"):
+    """Worker to driver: the initializer raised; the payload is its exception."""
+
+
+class NewModules(msgspec.Struct, frozen=True, array_like=True, tag="modules"):
+    """Driver to worker: modules that the driver has imported since."""
+
+    modules: tuple[Module, ...]
+
+
+class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
+    """Driver to worker: run this. The payload is the pickled (fn, args, kwargs)."""
+
+    call: int
+    store: str | None = None
+    rank: int = 0
+    size: int = 1
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
+    """Worker to driver: a call has ended; the payload is its pickled result, or exception if not ok."""
+
+    call: int
+    ok: bool
+
+
+class Stale(msgspec.Struct, frozen=True, array_like=True, tag="stale"):
+    """Worker to driver: I had imported another text of a module than the driver has; replace me. Nothing was run."""
+
+    module: str
+
+
+class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
+    """Driver to worker: end when idle."""
+
+
+Message = Hello | Setup | Ready | Broken | NewModules | Call | Answer | Stale | Stop
+
+encode = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)  # type: ignore[arg-type]  # a union is a type to msgspec
+decode = _decoder.decode
+
+
+def dumps(value: object, store: Store | None = None) -> bytes:
+    """Pickle a value for the other side; large arrays in it go through `store`, if there is one.
+
+    Raises:
+        Whatever the value's own pickling raises: pickle.PicklingError, TypeError, ...
+        StoreFull: There was no room for an array; nothing was sent.
+    """
+    out = io.BytesIO()
+    pickler = cloudpickle.Pickler(out, protocol=5) if store is None else _PicklerByContent(out, store)
+    pickler.dump(value)
+    return out.getvalue()
+
+
+def loads(data: bytes | memoryview, store: Store | None = None) -> Any:  # noqa: ANN401  # whatever was sent
+    """What dumps() was given; arrays that went through the store are mapped, and read-only."""
+    if store is None:
+        return pickle.loads(data)  # noqa: S301  # comes over a channel that only our own workers and driver have
+    return _UnpicklerByContent(io.BytesIO(data), store).load()
+
+
+class _PicklerByContent(cloudpickle.Pickler):  # type: ignore[misc,name-defined]  # cloudpickle has no types
+    def __init__(self, out: io.BytesIO, store: Store) -> None:
+        super().__init__(out, protocol=5)
+        self._store = store
+        self._types = _types_by_content()
+
+    def persistent_id(self, value: object) -> bytes | None:
+        if type(value) not in self._types or _size_bytes(value) < BY_CONTENT_MIN_BYTES:
+            return None
+        from gpucache import digests
+
+        digest = digests.remembered(value)
+        manifest = None if digest is None else self._store.manifest_of(digest)
+        if manifest is None:
+            try:
+                manifest = self._store.write(value, digest if digest is not None else digests.value_digest(value))
+            except (NotStorable, NotIdentifiable):
+                return None
+        return msgspec.msgpack.encode(manifest)
+
+
+class _UnpicklerByContent(pickle.Unpickler):
+    def __init__(self, data: io.BytesIO, store: Store) -> None:
+        super().__init__(data)
+        self._store = store
+        self._read: dict[bytes, object] = {}
+
+    def persistent_load(self, pid: bytes) -> object:
+        if pid not in self._read:
+            from gpucache.store import Manifest
+
+            self._read[pid] = self._store.read(msgspec.msgpack.decode(pid, type=Manifest))
+        return self._read[pid]
+
+
+def _types_by_content() -> frozenset[type]:
+    names = (("numpy", "ndarray"), ("torch", "Tensor"), ("pyarrow", "Table"), ("pyarrow", "RecordBatch"))
+    found = (getattr(sys.modules.get(module), name, None) for module, name in names)
+    return frozenset(kind for kind in found if isinstance(kind, type))
+
+
+def _size_bytes(value: Any) -> int:  # noqa: ANN401  # one of _types_by_content
+    if getattr(value, "dtype", None) == object:
+        return 0  # an object array has no bytes of its own: pickle walks it
+    if getattr(value, "is_cuda", False) or getattr(value, "requires_grad", False):
+        return 0
+    return int(value.nbytes)
+
+
+def dump_exception(raised: BaseException) -> bytes:
+    """Pickle an exception so that it arrives whole: same type, arguments and attributes, its traceback as text in __cause__.
+
+    One that can't be pickled, or not be rebuilt (its __init__ wants other arguments), arrives as RemoteError.
+    """
+    text = "".join(traceback.format_exception(raised))
+    try:
+        data = dumps((raised, text))
+        loads(data)
+    except Exception:  # noqa: BLE001  # an edge: whatever the user's own __reduce__ or __init__ raises
+        shown = _shown(raised)
+        return dumps((RemoteError(type(raised).__qualname__, shown), text))
+    return data
+
+
+def load_exception(data: bytes | memoryview) -> BaseException:
+    """The exception that dump_exception was given, with the remote traceback as its cause."""
+    raised, text = loads(data)
+    raised.__cause__ = RemoteTraceback(text)
+    return raised  # type: ignore[no-any-return]  # the first of the pair is one
+
+
+def _shown(raised: BaseException) -> str:
+    try:
+        return str(raised)
+    except Exception:  # noqa: BLE001  # a user's __str__ may raise anything
+        return "(its text could not be made)"
