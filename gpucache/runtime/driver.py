@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gpucache.errors import BadSetting, WorkersBroken
+from gpucache.errors import BadSetting, RuntimeUnreachable, WorkersBroken
 from gpucache.events import Degraded, WorkerDied, WorkerStarted, hooks
 from gpucache.runtime import engine as engines
 from gpucache.runtime.demand import Resources
@@ -270,7 +270,9 @@ class Driver:
                 self._hear_end(report)
 
     def _hear_end(self, report: HasEnded) -> None:
-        if report.broken is not None:
+        if isinstance(report.broken, RuntimeUnreachable):
+            self._step(engines.Broke(report.broken))
+        elif report.broken is not None:
             error = WorkersBroken(
                 f"the initializer raised {type(report.broken).__name__}: {report.broken}", "mend it and make a new executor"
             )

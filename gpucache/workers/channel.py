@@ -11,7 +11,7 @@ import secrets
 import socket
 import struct
 import threading
-from multiprocessing import connection
+from multiprocessing import AuthenticationError, connection, reduction
 
 from gpucache.workers import messages
 
@@ -53,6 +53,14 @@ class Channel:
         end = _HEAD.size + header_bytes
         message = messages.decode(frame[_HEAD.size : end])
         return message, memoryview(self._stream.recv_bytes()) if apart else frame[end:]
+
+    def send_descriptor(self, descriptor: int, pid: int) -> None:
+        """Give the process at the other end a copy of an open descriptor; it must be waiting in recv_descriptor()."""
+        reduction.send_handle(self._stream, descriptor, pid)
+
+    def recv_descriptor(self) -> int:
+        """A descriptor that the other end sends; the caller's to close."""
+        return reduction.recv_handle(self._stream)
 
     def fileno(self) -> int:
         """The descriptor, for poll()."""
@@ -111,7 +119,7 @@ class Listener:
             try:
                 connection.deliver_challenge(stream, self.key)
                 connection.answer_challenge(stream, self.key)
-            except (OSError, EOFError, connection.AuthenticationError):
+            except (OSError, EOFError, AuthenticationError):
                 stream.close()
                 continue
             return Channel(stream)

@@ -12,7 +12,7 @@ import threading
 from gpucache.workers import channel
 from gpucache.workers.channel import Channel
 from gpucache.workers.kind import Kind, WorkerId
-from gpucache.workers.loop import Worker
+from gpucache.workers.loop import Worker, serve
 from gpucache.workers.messages import Module, Setup
 
 
@@ -24,9 +24,8 @@ class InProcessWorker:
         self.pid = os.getpid()
         self._how = "its thread ended"
         end = channel.from_descriptor(theirs.detach())
-        worker = Worker(end, settle=_settle, take=_take, whole_process=False)
-        self._thread = threading.Thread(target=worker.serve, name="gpucache-worker", daemon=True)
-        self._thread.start()
+        worker = Worker(settle=_settle, take=_take, whole_process=False)
+        threading.Thread(target=serve, args=(worker, end), name="gpucache-worker", daemon=True).start()
 
     def kill(self) -> None:
         """Hang up; the thread ends after the call it is in."""

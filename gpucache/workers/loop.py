@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gpucache.errors import NotStorable
+from gpucache.errors import Bug, NotStorable
 from gpucache.workers import context, messages
 from gpucache.workers.context import WorkerContext
 from gpucache.workers.messages import Answer, Broken, Call, NewModules, Ready, Setup, Stale, Stop
@@ -22,37 +22,39 @@ Settle = Callable[[Setup], None]
 Take = Callable[[tuple[messages.Module, ...]], "str | None"]
 
 
+Reply = tuple[messages.Message, bytes]
+
+
 class Worker:
-    """One worker at one end of a channel.
+    """What a worker does with each message. Called by serve(), or by an actor's methods where no channel reaches.
 
     Args:
-        settle: Makes this process what Setup asks for (directory, sys.path, environment); nothing in a thread.
+        settle: Makes this process what Setup asks for (directory, sys.path); nothing in a thread.
         take: Serves new modules; returns the name of one that was imported already from another text.
         whole_process: Whether the worker context holds for the process or only for this thread.
     """
 
-    def __init__(self, channel: Channel, *, settle: Settle, take: Take, whole_process: bool) -> None:
-        self._channel = channel
+    def __init__(self, *, settle: Settle, take: Take, whole_process: bool) -> None:
         self._settle = settle
         self._take = take
         self._whole_process = whole_process
         self._context: WorkerContext | None = None
 
-    def serve(self) -> None:
-        """Serve until told to stop or the driver is gone. Never raises for what a call raises."""
-        try:
-            if self._begin():
-                while self._step():
-                    pass
-        except (EOFError, OSError):
-            pass  # the driver is gone, and with it everyone who would read an answer
-        finally:
-            self._channel.close()
+    def handle(self, message: messages.Message, payload: bytes | memoryview) -> Reply | None:
+        """Do what the driver says; return what to answer, if anything. Never raises for what a call raises."""
+        match message:
+            case Call():
+                ok, answer = self._run(message, payload)
+                return Answer(message.call, ok), answer
+            case NewModules():
+                stale = self._take(message.modules)
+                return None if stale is None else (Stale(stale), b"")
+            case Setup():
+                return self._begin(message, payload)
+            case _:
+                raise Bug(f"a worker was told {message!r}")
 
-    def _begin(self) -> bool:
-        setup, payload = self._channel.recv()
-        if not isinstance(setup, Setup):
-            return False
+    def _begin(self, setup: Setup, payload: bytes | memoryview) -> Reply:
         try:
             self._settle(setup)
             self._take(setup.modules)
@@ -61,27 +63,10 @@ class Worker:
                 initializer, initargs = messages.loads(payload)
                 initializer(*initargs)
         except BaseException as raised:  # noqa: BLE001  # an edge: the initializer is the user's
-            self._channel.send(Broken(), messages.dump_exception(raised))
-            return False
-        self._channel.send(Ready(os.getpid()))
-        return True
+            return Broken(), messages.dump_exception(_without_our_frames(raised))
+        return Ready(os.getpid()), b""
 
-    def _step(self) -> bool:
-        message, payload = self._channel.recv()
-        match message:
-            case Call():
-                ok, answer = self._run(message, payload)
-                self._channel.send(Answer(message.call, ok), answer)
-            case NewModules():
-                stale = self._take(message.modules)
-                if stale is not None:
-                    self._channel.send(Stale(stale))
-                    return False
-            case _:
-                return not isinstance(message, Stop)
-        return True
-
-    def _run(self, call: Call, payload: memoryview) -> tuple[bool, bytes]:
+    def _run(self, call: Call, payload: bytes | memoryview) -> tuple[bool, bytes]:
         try:
             self._enter_rank(call)
             store = None if call.store is None else open_store(call.store)
@@ -103,6 +88,26 @@ class Worker:
         known = self._context
         if known is not None and (known.rank, known.size) != (call.rank, call.size):
             self._enter(WorkerContext(known.worker, known.device, known.gpus, call.rank, call.size))
+
+
+def serve(worker: Worker, end: Channel) -> None:
+    """Serve until told to stop, until no more calls can be taken, or until the driver is gone."""
+    try:
+        while True:
+            message, payload = end.recv()
+            if isinstance(message, Stop):
+                return
+            reply = worker.handle(message, payload)
+            del message, payload
+            if reply is not None:
+                end.send(*reply)
+                if isinstance(reply[0], (Broken, Stale)):
+                    return
+                del reply
+    except (EOFError, OSError):
+        pass  # the driver is gone, and with it everyone who would read an answer
+    finally:
+        end.close()
 
 
 def open_store(path: str) -> Store:

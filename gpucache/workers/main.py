@@ -16,7 +16,7 @@ import sys
 import threading
 
 from gpucache.workers import channel
-from gpucache.workers.loop import Worker
+from gpucache.workers.loop import Worker, serve
 from gpucache.workers.messages import Setup
 from gpucache.workers.ship import Served
 
@@ -29,16 +29,16 @@ def main(descriptor: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
     end = channel.from_descriptor(descriptor)
     die_on_hang_up(end.fileno())
-    serve(end)
+    serve(whole_process_worker(), end)
     _flush()
     os._exit(0)  # threads and destructors that a call left behind must not keep a stopped worker alive
 
 
-def serve(end: channel.Channel) -> None:
-    """Serve calls in this whole process."""
+def whole_process_worker() -> Worker:
+    """A worker that is this process: shipped modules are found by everyone in it."""
     served = Served()
     sys.meta_path.insert(0, served)
-    Worker(end, settle=settle, take=served.add, whole_process=True).serve()
+    return Worker(settle=settle, take=served.add, whole_process=True)
 
 
 def settle(setup: Setup) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from gpucache.errors import RuntimeUnreachable
 from gpucache.workers import messages
 from gpucache.workers.channel import Channel
 from gpucache.workers.kind import Kind, WorkerId
@@ -77,7 +78,7 @@ class HasEnded:
         how: For people.
         pid: 0 if it never had a process.
         stale: It ended because the driver had another text of a module than it had: no fault of its calls.
-        broken: Its initializer's exception, if that is why.
+        broken: Why no worker can be had at all: its initializer's exception, or RuntimeUnreachable.
     """
 
     worker: WorkerId
@@ -190,6 +191,8 @@ class Pool:
         ended = HasEnded(worker, "it could not be started")
         try:
             running = self._starter.start(worker, kind, devices)
+        except RuntimeUnreachable as problem:
+            ended = HasEnded(worker, str(problem), broken=problem)
         except Exception as problem:  # noqa: BLE001  # an edge: a worker that can't be started must be heard of
             ended = HasEnded(worker, f"it could not be started: {type(problem).__name__}: {problem}")
         else:
