@@ -80,6 +80,11 @@ class Driver:
     Args:
         config: `runtime`, `max_workers` and `worker_start_timeout_s` are used.
         initializer: Run in each worker before its first call, with initargs. If it raises, every call fails.
+        starter: Where workers come from, instead of what config.runtime says.
+        on_broken: Told, once, that an initializer raised.
+
+    Attributes:
+        broken: Why no call can run any more, None as long as they can.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class Driver:
         initializer: Callable[..., object] | None = None,
         initargs: tuple[object, ...] = (),
         starter: Starter | None = None,
+        on_broken: Callable[[WorkersBroken], None] = lambda error: None,
     ) -> None:
         self._config = config
         self._pid = os.getpid()
@@ -102,6 +108,8 @@ class Driver:
         self._timers = Timers()
         self._started_at: dict[WorkerId, float] = {}
         self._said: set[str] = set()
+        self._on_broken = on_broken
+        self.broken: Exception | None = None
         self._starter: Starter | None = None if self._inline else starter or _starter(config)
         self._shipment = Shipment()
         initial = b"" if initializer is None else messages.dumps((initializer, initargs))
@@ -271,12 +279,16 @@ class Driver:
 
     def _hear_end(self, report: HasEnded) -> None:
         if isinstance(report.broken, RuntimeUnreachable):
+            self.broken = report.broken
             self._step(engines.Broke(report.broken))
         elif report.broken is not None:
             error = WorkersBroken(
                 f"the initializer raised {type(report.broken).__name__}: {report.broken}", "mend it and make a new executor"
             )
             error.__cause__ = report.broken
+            if self.broken is None:
+                self._on_broken(error)
+            self.broken = error
             self._step(engines.Broke(error))
         elif not report.stale and self._is_unexpected(report.worker):
             hooks.emit(WorkerDied(f"w{report.worker}", report.pid, report.how))

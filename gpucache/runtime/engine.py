@@ -427,11 +427,17 @@ class Engine:
 
     def _shut_down(self, *, cancel: bool) -> None:
         self._closing = True
-        if cancel:
-            for known in tuple(self._calls.values()):
-                if not known.running:
-                    self._drop(known)
-                    self._actions.append(Cancel(known.ask.call))
+        if not cancel:
+            return
+        for kind, waiting in tuple(self._waiting.items()):
+            # Those that a worker is being started for count as begun, as they do in ProcessPoolExecutor.
+            begun = [waiting.popleft() for _ in range(min(len(waiting), self._starting.get(kind, 0)))]
+            self._actions.extend(Cancel(call) for call in waiting)
+            for call in waiting:
+                del self._calls[call]
+            self._waiting[kind] = deque(begun)
+            if not begun:
+                del self._waiting[kind]
 
     def _wind_up(self) -> None:
         for worker in self._workers.values():

@@ -30,6 +30,8 @@ from gpucache.workers.messages import Hello
 if TYPE_CHECKING:
     from gpucache.workers.kind import Env, Kind, WorkerId
 
+logger = logging.getLogger("gpucache")
+
 _OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's minimum (75 MiB) and a little: values travel by our own store."""
 
@@ -322,8 +324,9 @@ class _Rays:
             begun.put(problem)
             return
         begun.put(None)
-        self._release.wait()
-        ray.shutdown()
+        with _quiet_raylet() if address is None else contextlib.nullcontext():
+            self._release.wait()
+            ray.shutdown()
 
 
 _rays = _Rays()
@@ -360,6 +363,22 @@ def _start_local(ray: Any) -> None:  # noqa: ANN401  # the module
             )
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextlib.contextmanager
+def _quiet_raylet() -> Iterator[None]:
+    """Log what the raylet says of dead workers; Ray prints it on standard output, which is the program's own.
+
+    The engine knows of each death, and says so itself where nobody asked for it.
+    """
+    from ray._private import worker
+
+    printed = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda data, **_: logger.debug("ray: %s", data)
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printed
 
 
 @contextlib.contextmanager
