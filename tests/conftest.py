@@ -13,7 +13,7 @@ from hypothesis import settings
 # Derandomised, so that a red test is red again; no database, so that nothing is written beside the tests.
 # `pytest --hypothesis-profile=thorough` draws new examples, and more of them.
 settings.register_profile("same-each-time", derandomize=True, deadline=None, database=None, print_blob=True)
-settings.register_profile("thorough", derandomize=False, deadline=None, database=None, print_blob=True, max_examples=2000)
+settings.register_profile("thorough", deadline=None, database=None, print_blob=True, max_examples=2000)
 settings.load_profile("same-each-time")
 
 

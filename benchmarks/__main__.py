@@ -1,0 +1,68 @@
+"""Run the benchmarks, keep what they measured with the machine, and render the table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import machine
+from benchmarks.table import render
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+QUESTIONS = tuple(sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py")))
+
+
+def main() -> int:
+    """Answer the questions asked for; 1 if a benchmark failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("questions", nargs="*", help=f"of {', '.join(QUESTIONS)}; default: all")
+    parser.add_argument("--table", action="store_true", help="only render RESULTS.md from what was measured before")
+    asked = parser.parse_args()
+    if unknown := set(asked.questions) - set(QUESTIONS):
+        parser.error(f"no such question: {', '.join(sorted(unknown))}; there are {', '.join(QUESTIONS)}")
+    failed = [] if asked.table else [question for question in asked.questions or QUESTIONS if not answer(question)]
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    (HERE / "RESULTS.md").write_text(render(results))
+    print(f"table: {HERE / 'RESULTS.md'}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def answer(question: str) -> bool:
+    """Run one file in a process of its own and write results/<question>.json; False, and nothing written, if it failed."""
+    with tempfile.TemporaryDirectory(prefix="gpucache-bench-") as folder:
+        raw = Path(folder) / "raw.json"
+        command = [
+            *(sys.executable, "-m", "pytest", str(HERE / f"bench_{question}.py"), f"--benchmark-json={raw}"),
+            *("-q", "-p", "no:cacheprovider", "--override-ini=addopts=", "--override-ini=filterwarnings=default"),
+            *("--override-ini=python_files=bench_*.py", "--override-ini=timeout=900", f"--basetemp={folder}/tmp"),
+            *("--benchmark-columns=min,median,rounds", "--benchmark-sort=min", "--benchmark-disable-gc"),
+        ]
+        if subprocess.run(command, check=False, cwd=HERE.parent).returncode != 0 or not raw.exists():
+            return False
+        measured = [_row(entry) for entry in json.loads(raw.read_text())["benchmarks"]]
+    RESULTS.mkdir(exist_ok=True)
+    document = {"schema": "gpucache-benchmark/1", "question": question, "machine": machine(), "measured": measured}
+    (RESULTS / f"{question}.json").write_text(json.dumps(document, indent=1) + "\n")
+    return True
+
+
+def _row(entry: dict[str, Any]) -> dict[str, Any]:
+    stats = entry["stats"]
+    return {
+        "what": entry["group"],
+        "contestant": entry["extra_info"]["contestant"],
+        "per": entry["extra_info"].get("calls", 1),
+        "min_s": stats["min"] / entry["extra_info"].get("calls", 1),
+        "median_s": stats["median"] / entry["extra_info"].get("calls", 1),
+        "rounds": stats["rounds"],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the benchmarks run as whole processes, each as its user would start it."""

@@ -1,0 +1,126 @@
+"""RESULTS.md from the measured rows: times, ratios within one run, and the floors that were set for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+OURS = "gpucache"
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What a figure must reach.
+
+    Attributes:
+        question: The results file it is read from.
+        what: The row's group.
+        contestant: Who is measured, of ours.
+        than: The contestant that it is compared with; None: the time itself is the figure.
+        times: How many times faster than that it must be.
+        below_s: What the time must stay under, in seconds.
+        over: A contestant whose time is taken off before the comparison with below_s (a bare interpreter).
+    """
+
+    question: str
+    what: str
+    contestant: str = OURS
+    than: str | None = None
+    times: float = 0.0
+    below_s: float = 0.0
+    over: str | None = None
+
+
+FLOORS = (
+    Floor("hit", 'hit of f(1, 2, "abc")', than="diskcache.memoize", times=3),
+    Floor("hit", 'hit of f(1, 2, "abc")', than="joblib.Memory", times=15),
+    Floor("hit", "hit, 100 MiB array in and out", than="joblib.Memory, mmap_mode", times=20),
+    Floor("rerun", "the demo, whole process", contestant="gpucache, all hit", below_s=0.7),
+    Floor("rerun", "the demo, whole process", contestant="gpucache, all hit", than="gpucache, cold", times=5),
+    Floor("import", "CPU of a process that imports it", below_s=0.08, over="nothing (bare interpreter)"),
+    Floor("dispatch", "submit to result, one after another", "gpucache, local worker", than="Ray task", times=3),
+    Floor("dispatch", "submit to result, one after another", "gpucache, worker on Ray", than="Ray task", times=3),
+)
+
+
+def render(results: Sequence[Mapping[str, Any]]) -> str:
+    """The whole page."""
+    parts = [_HEAD, *_floors(results)]
+    for result in results:
+        parts += _question(result)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+_HEAD = """# What was measured
+
+Made by `python -m benchmarks` from `results/*.json`; not edited by hand. A time is the minimum over a contestant's
+rounds (on a shared machine the minimum repeats best; medians are in the files), a ratio compares two contestants of
+one run.
+"""
+
+
+def _floors(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = ["## The floors", "", "| what | who | at least | measured | |", "|---|---|---|---|---|"]
+    for floor in FLOORS:
+        times = {
+            row["contestant"]: row["min_s"]
+            for result in results
+            if result["question"] == floor.question
+            for row in result["measured"]
+            if row["what"] == floor.what
+        }
+        lines.append(_floor(floor, times))
+    return [*lines, ""]
+
+
+def _floor(floor: Floor, times: Mapping[str, float]) -> str:
+    needed = {floor.contestant, *(name for name in (floor.than, floor.over) if name)}
+    if floor.than:
+        wanted = f"{floor.times:g} times faster than {floor.than}"
+    else:
+        wanted = f"under {_time(floor.below_s)}" + (f" over {floor.over}" if floor.over else "")
+    if not needed <= times.keys():
+        return f"| {floor.what} | {floor.contestant} | {wanted} | not measured | |"
+    mine = times[floor.contestant]
+    if floor.than:
+        ratio = times[floor.than] / mine
+        return f"| {floor.what} | {floor.contestant} | {wanted} | {_ratio(ratio)} | {_verdict(ratio >= floor.times)} |"
+    mine -= times[floor.over] if floor.over else 0
+    return f"| {floor.what} | {floor.contestant} | {wanted} | {_time(mine)} | {_verdict(mine < floor.below_s)} |"
+
+
+def _question(result: Mapping[str, Any]) -> Iterable[str]:
+    facts = result["machine"]
+    yield f"## {result['question']}"
+    yield ""
+    commit = (facts["commit"] or "unknown")[:12] + ("" if facts["is_clean"] else " and edits")
+    yield (
+        f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_bytes'] / 2**30:.0f} GiB; Python {facts['python']}; "
+        f"{facts['date'][:10]}; commit {commit}; load {facts['load_1min']}."
+    )
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in result["measured"]:
+        groups.setdefault(row["what"], []).append(row)
+    for what, rows in groups.items():
+        ours = [row["min_s"] for row in rows if row["contestant"].startswith(OURS)]
+        yield from ("", f"| {what} | time | beside gpucache |", "|---|---|---|")
+        for row in sorted(rows, key=lambda row: float(row["min_s"])):
+            ratio = _ratio(row["min_s"] / min(ours)) if ours else ""
+            yield f"| {row['contestant']} | {_time(row['min_s'])} | {ratio} |"
+    yield ""
+
+
+def _verdict(is_met: bool) -> str:
+    return "yes" if is_met else "**no**"
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.0f} x" if ratio >= 10 else f"{ratio:.2g} x"
+
+
+def _time(seconds: float) -> str:
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
