@@ -7,6 +7,7 @@ import functools
 import os
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Collection
@@ -17,6 +18,7 @@ import msgspec
 from gpucache.digests import remembered, value_digest
 from gpucache.errors import NotIdentifiable, NotStorable, PlanStopped, StoreFull
 from gpucache.flows.binding import Binder
+from gpucache.flows.future import resolved
 from gpucache.flows.plan import Plan
 from gpucache.flows.planner import Planner
 from gpucache.flows.recorder import Recorder
@@ -85,6 +87,7 @@ class Flow(Generic[P, R]):
                 start_new_session=True,
                 env=session.config.environment(),
             )
+        threading.Thread(target=process.wait, daemon=True).start()  # reaped if it ends before we do
         # Until the new process writes its own, its pid is the one by which the run is seen to live.
         row = msgspec.structs.replace(row, pid=process.pid)
         return Run(session, row)
@@ -119,7 +122,8 @@ class Flow(Generic[P, R]):
         token = watcher.set(Recorder(log, row.id, frozenset(forced)))
         outcome: tuple[R] | BaseException
         try:
-            outcome = (cast("Callable[..., R]", self.fn)(*bound_args, **bound_kwargs),)
+            outcome = (cast("R", resolved(cast("Callable[..., R]", self.fn)(*bound_args, **bound_kwargs))),)
+            log.wait()  # a call that was submitted and not waited for belongs to the run too
             ended = msgspec.structs.replace(row, status="done", result=_stored(session, outcome[0]))
         except BaseException as problem:  # an edge: whatever ended the run is written down
             outcome = problem

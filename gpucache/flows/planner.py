@@ -19,6 +19,7 @@ from gpucache.memo import Kind, Reason, explain
 if TYPE_CHECKING:
     from gpucache.flows.session import Session
     from gpucache.flows.task import AnyTask
+    from gpucache.flows.watcher import Outcome
 
 
 class Unknown:
@@ -46,8 +47,8 @@ class Unknown:
             raise AttributeError(name)
         return self._stop()
 
-    __setattr__ = __call__ = __bool__ = __len__ = __contains__ = __setitem__ = __enter__ = _stop  # type: ignore[assignment]
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = _stop  # type: ignore[assignment]
+    __setattr__ = __call__ = __bool__ = __len__ = __contains__ = __setitem__ = __enter__ = _stop
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = _stop
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _stop
     __floordiv__ = __mod__ = __pow__ = __matmul__ = __neg__ = __abs__ = __index__ = __and__ = __or__ = _stop
     __int__ = __float__ = __round__ = __str__ = __format__ = __fspath__ = __bytes__ = _stop
@@ -87,7 +88,9 @@ class Planner:
         """Never asked: nothing runs."""
         raise AssertionError("a plan runs nothing")
 
-    end = begin
+    def end(self, place: int, task: AnyTask, called: Called | None, outcome: Outcome) -> None:
+        """Never asked either."""
+        raise AssertionError("a plan runs nothing")
 
     def _look_up(self, task: AnyTask, called: Called) -> Any:
         store = self._session.store

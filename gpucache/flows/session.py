@@ -6,12 +6,12 @@ The one place where gpucache keeps process-wide state. Everything else gets what
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gpucache.config import Config, Setting
-from gpucache.events import hooks
 from gpucache.fingerprint import Fingerprints
 from gpucache.ledger import Ledger
 from gpucache.residence import Residents
@@ -92,7 +92,7 @@ def current_session() -> Session:
     return session
 
 
-def init(runtime: str | None = None, store: str | None = None, **settings: Setting | None) -> None:
+def init(runtime: str | None = None, store: str | os.PathLike[str] | None = None, **settings: Setting | None) -> None:
     """Choose the runtime and the store for this process; what is not given comes from GPUCACHE_* or the defaults.
 
     Args:
@@ -105,7 +105,8 @@ def init(runtime: str | None = None, store: str | None = None, **settings: Setti
     Raises:
         BadSetting: A name or value that is not understood; nothing changed.
     """
-    config = Config.from_env(runtime=runtime, store=None if store is None else str(store), **settings)
+    chosen: dict[str, Any] = {"runtime": runtime, "store": None if store is None else os.fspath(store), **settings}
+    config = Config.from_env(**chosen)
     with _Current.lock:
         before = _Current.session
         if before is not None and before.config == config:
@@ -134,4 +135,3 @@ def adopt(config: Config) -> Session:
 
 atexit.register(shutdown)
 
-__all__ = ["Session", "adopt", "current_session", "hooks", "init", "shutdown"]

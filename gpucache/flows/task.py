@@ -41,7 +41,7 @@ class AnyTask:
     """
 
     def __init__(self, fn: Callable[..., Any], options: Options, name: str | None = None) -> None:
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(cast("Any", self), fn)
         self.fn = fn
         self.name = name or fn.__qualname__.rpartition("<locals>.")[2]
         self.options = options
@@ -208,7 +208,7 @@ class Decorator:
         self._options, self._name = options, name
 
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]]) -> AsyncTask[P, R]: ...
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]]) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # a coroutine function is both; the first fits
     @overload
     def __call__(self, fn: Callable[P, R]) -> Task[P, R]: ...
     def __call__(self, fn: Callable[..., Any]) -> AnyTask:
@@ -221,7 +221,7 @@ class Decorator:
 
 
 @overload
-def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # as above
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload

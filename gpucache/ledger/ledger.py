@@ -90,8 +90,8 @@ class Ledger:
 
     def write_calls(self, run_id: str, first: int, calls: list[CallRow]) -> None:
         """Write calls `first`, `first + 1`, ... of a run."""
-        for number, call in enumerate(calls, first):
-            self._store.table_put(CALLS, f"{run_id}/{number:08d}".encode(), _encode(call))
+        rows = {f"{run_id}/{number:08d}".encode(): _encode(call) for number, call in enumerate(calls, first)}
+        self._store.table_put_many(CALLS, rows)
 
     def _nth_last(self, name: str) -> RunRow:
         back = name.removeprefix("@last").removeprefix("~") or "0"
@@ -108,6 +108,8 @@ class CallLog:
     def __init__(self, ledger: Ledger, run_id: str) -> None:
         self._ledger, self._run_id = ledger, run_id
         self._lock = threading.Lock()
+        self._all_ended = threading.Condition(self._lock)
+        self._open = 0
         self._calls: list[CallRow | None] = []
         self._written = 0
 
@@ -115,14 +117,23 @@ class CallLog:
         """Take the next place in the run's order, for a call that has begun."""
         with self._lock:
             self._calls.append(None)
+            self._open += 1
             return len(self._calls) - 1
 
     def set(self, place: int, call: CallRow) -> None:
         """Put what became of a call in its place."""
         with self._lock:
             self._calls[place] = call
+            self._open -= 1
+            if self._open == 0:
+                self._all_ended.notify_all()
             if call.state != State.HIT or len(self._calls) - self._written >= FLUSH_AFTER:
                 self._flush()
+
+    def wait(self) -> None:
+        """Wait until every call that was made has ended."""
+        with self._all_ended:
+            self._all_ended.wait_for(lambda: self._open == 0)
 
     def flush(self) -> None:
         """Write what is not yet written."""

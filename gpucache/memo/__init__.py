@@ -6,7 +6,7 @@ from gpucache.memo.environment import Numerics, environment_text
 from gpucache.memo.execute import Done, ResultNotStored, Work, checked, execute, find, publish, take_flight
 from gpucache.memo.explain import Explanation, Kind, Reason, differences, explain
 from gpucache.memo.key import Identity, Key, Parts, header_of, key_of
-from gpucache.memo.shown import shown
+from gpucache.shown import shown
 
 __all__ = [
     "Done",

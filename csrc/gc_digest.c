@@ -1,0 +1,63 @@
+#define XXH_INLINE_ALL
+#include "gc_digest.h"
+
+#include "xxhash.h"
+
+#define LEAF_SEED 0
+#define ROOT_SEED 1
+
+static void write_canonical(XXH128_hash_t hash, uint8_t *out) {
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, hash);
+    for (size_t i = 0; i < GC_DIGEST_BYTES; i++) out[i] = canonical.digest[i];
+}
+
+static void write_le64(uint64_t value, uint8_t *out) {
+    for (int i = 0; i < 8; i++) out[i] = (uint8_t)(value >> (8 * i));
+}
+
+void gc_hash128(const void *data, size_t size, uint64_t seed, uint8_t *out) {
+    write_canonical(XXH3_128bits_withSeed(data, size, seed), out);
+}
+
+size_t gc_leaf_count(size_t size) { return size == 0 ? 1 : (size + GC_LEAF_BYTES - 1) / GC_LEAF_BYTES; }
+
+void gc_leaf_digests(const void *data, size_t size, size_t first, size_t last, uint8_t *out) {
+    const uint8_t *bytes = data;
+    for (size_t leaf = first; leaf < last; leaf++) {
+        size_t start = leaf * GC_LEAF_BYTES;
+        size_t length = size - start < GC_LEAF_BYTES ? size - start : GC_LEAF_BYTES;
+        gc_hash128(bytes + start, length, LEAF_SEED, out + GC_DIGEST_BYTES * leaf);
+    }
+}
+
+void gc_root_digest(const uint8_t *leaves, size_t count, uint64_t size, uint8_t *out) {
+    XXH3_state_t state;
+    uint8_t length[8];
+    XXH3_INITSTATE(&state);
+    XXH3_128bits_reset_withSeed(&state, ROOT_SEED);
+    XXH3_128bits_update(&state, leaves, GC_DIGEST_BYTES * count);
+    write_le64(size, length);
+    XXH3_128bits_update(&state, length, sizeof length);
+    write_canonical(XXH3_128bits_digest(&state), out);
+}
+
+void gc_tree_digest(const void *data, size_t size, uint8_t *out) {
+    if (size <= GC_LEAF_BYTES) {
+        gc_hash128(data, size, LEAF_SEED, out);
+        return;
+    }
+    const uint8_t *bytes = data;
+    XXH3_state_t state;
+    uint8_t leaf[GC_DIGEST_BYTES], length[8];
+    XXH3_INITSTATE(&state);
+    XXH3_128bits_reset_withSeed(&state, ROOT_SEED);
+    for (size_t start = 0; start < size; start += GC_LEAF_BYTES) {
+        size_t piece = size - start < GC_LEAF_BYTES ? size - start : GC_LEAF_BYTES;
+        gc_hash128(bytes + start, piece, LEAF_SEED, leaf);
+        XXH3_128bits_update(&state, leaf, sizeof leaf);
+    }
+    write_le64(size, length);
+    XXH3_128bits_update(&state, length, sizeof length);
+    write_canonical(XXH3_128bits_digest(&state), out);
+}

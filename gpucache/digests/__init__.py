@@ -1,0 +1,31 @@
+"""What a value is: a digest of its content, the same in every process and on every machine."""
+
+from __future__ import annotations
+
+from gpucache.digests import of_standard as _of_standard  # noqa: F401  # registers its encoders
+from gpucache.digests._kernel import hash128, tree_digest
+from gpucache.digests.canonical import Symbols, encode, register_type, value_digest
+from gpucache.digests.combine import combine
+from gpucache.digests.core import ALGORITHM, DIGEST_BYTES, Digest
+from gpucache.digests.file import Dir, File, file_digest
+from gpucache.digests.known import remember, remembered
+from gpucache.digests.tree import tree_digest_reference
+
+__all__ = [
+    "ALGORITHM",
+    "DIGEST_BYTES",
+    "Digest",
+    "Dir",
+    "File",
+    "Symbols",
+    "combine",
+    "encode",
+    "file_digest",
+    "hash128",
+    "register_type",
+    "remember",
+    "remembered",
+    "tree_digest",
+    "tree_digest_reference",
+    "value_digest",
+]

@@ -1,0 +1,9 @@
+class Mapping:
+    """A file's bytes as a buffer: read-only and shared, or private and writable (copy-on-write).
+
+    Unmapped when the last buffer taken of it is gone. Raises OSError if the file can't be mapped.
+    """
+
+    def __init__(self, descriptor: int, nbytes: int, writable: bool) -> None: ...
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...

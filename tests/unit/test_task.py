@@ -1,0 +1,326 @@
+"""Calling a task: answered from the store when its answer is known, run when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gpucache as gpc
+from gpucache.errors import ArgumentMutated, BadSetting, NotCacheable, NotIdentifiable, ValidationFailed
+from gpucache.memo import ResultNotStored
+
+
+@pytest.fixture(autouse=True)
+def session(tmp_path: Path) -> Iterator[None]:
+    gpc.init(store=tmp_path / "store", runtime="inline")
+    yield
+    gpc.shutdown()
+
+
+@gpc.task(ignore=("ran",))
+def double(x: int, ran: list[int]) -> int:
+    ran.append(x)
+    return 2 * x
+
+
+@gpc.task(ignore=("ran",))
+def ones(length: int, ran: list[int]) -> np.ndarray:
+    ran.append(length)
+    return np.ones(length, dtype=np.float32)
+
+
+@gpc.task(ignore=("ran",))
+def total(array: np.ndarray, ran: list[int], *, scale: float = 1.0) -> float:
+    ran.append(1)
+    return float(array.sum() * scale)
+
+
+def test_second_call_is_answered_from_the_store() -> None:
+    """The body runs once; both calls give its value."""
+    ran: list[int] = []
+
+    values = [double(3, ran), double(3, ran)]
+
+    assert values == [6, 6]
+    assert ran == [3]
+
+
+def test_spelling_of_the_call_does_not_count() -> None:
+    """Positional, keyword, and a default spelled out are one call."""
+    ran: list[int] = []
+    array = np.arange(4.0)
+
+    values = {total(array, ran), total(array=array, ran=ran), total(array, ran, scale=1.0)}
+
+    assert values == {6.0}
+    assert ran == [1]
+
+
+def test_types_of_equal_numbers_count() -> None:
+    """1, 1.0 and True are three calls."""
+    ran: list[int] = []
+
+    for x in (1, 1.0, True):
+        double(x, ran)  # type: ignore[arg-type]  # on purpose
+
+    assert len(ran) == 3
+
+
+def test_array_from_the_store_is_read_only_for_first_and_later_callers() -> None:
+    """What the caller of a miss gets is what the caller of a hit gets."""
+    ran: list[int] = []
+
+    first, second = ones(100_000, ran), ones(100_000, ran)
+
+    assert ran == [100_000]
+    np.testing.assert_array_equal(first, second)
+    assert not first.flags.writeable
+    assert not second.flags.writeable
+
+
+def test_force_runs_again() -> None:
+    """with_(force=True) runs the body although its answer is known, and the next plain call hits."""
+    ran: list[int] = []
+    double(3, ran)
+
+    double.with_(force=True)(3, ran)
+    double(3, ran)
+
+    assert ran == [3, 3]
+
+
+def test_forget_drops_one_record_or_all() -> None:
+    """A forgotten call runs again, the others do not."""
+    ran: list[int] = []
+    double(1, ran)
+    double(2, ran)
+
+    assert double.forget(1, ran) == 1
+    double(1, ran)
+    double(2, ran)
+    assert ran == [1, 2, 1]
+    assert double.forget() == 2
+
+
+def test_cached_tells_none_from_nothing() -> None:
+    """cached() runs nothing, and a stored None is a value."""
+
+    @gpc.task
+    def nothing(x: int) -> None:
+        return None
+
+    assert nothing.cached(1) is None
+    nothing(1)
+    assert nothing.cached(1) == gpc.Cached(None)
+
+
+def test_key_is_hex_and_stable() -> None:
+    """The same call has the same key, another call another one."""
+    assert double.key(1, []) == double.key(1, [5])
+    assert double.key(1, []) != double.key(2, [])
+    assert len(str(double.key(1, []))) == 32
+
+
+def test_version_is_part_of_the_key() -> None:
+    """Changing version= makes everything run again; going back finds the old answers."""
+    assert double.with_(version="2").key(1, []) != double.key(1, [])
+    assert double.with_(version="2").with_(version=None).key(1, []) == double.key(1, [])
+
+
+def test_closures_of_one_factory_are_two_tasks() -> None:
+    """A cell's value counts: two closures never share a record."""
+
+    def make(factor: int) -> gpc.Task[[int], int]:
+        @gpc.task
+        def scaled(x: int) -> int:
+            return x * factor
+
+        return scaled
+
+    assert (make(2)(10), make(3)(10), make(2)(10)) == (20, 30, 20)
+
+
+def test_mutated_argument_is_refused_by_name() -> None:
+    """A task that changes its argument is told so, and its result is not stored."""
+
+    @gpc.task
+    def careless(items: list[int]) -> int:
+        items.append(1)
+        return len(items)
+
+    with pytest.raises(ArgumentMutated, match="'items'"):
+        careless([0])
+    assert careless.cached([0]) is None
+
+
+COUNTER: dict[str, int] = {"calls": 0}
+
+
+@gpc.task
+def counting(x: int) -> int:
+    COUNTER["calls"] += 1
+    return x
+
+
+def test_mutated_global_is_refused_by_name() -> None:
+    """A task that changes a global that it reads is told which."""
+    with pytest.raises(ArgumentMutated, match="COUNTER"):
+        counting(1)
+
+
+def test_generator_is_refused_before_it_runs() -> None:
+    """A generator's values exist only once; the error says to return a list."""
+
+    @gpc.task
+    def numbers(n: int) -> Iterator[int]:
+        yield from range(n)
+
+    for attempt in (numbers, numbers.submit):
+        with pytest.raises(NotCacheable, match="return a list"):
+            attempt(3)
+
+
+def test_unidentifiable_argument_is_named_with_its_path() -> None:
+    """The error leads to the value inside the argument."""
+
+    @gpc.task
+    def locked(batch: dict[str, object]) -> int:
+        return 1
+
+    with pytest.raises(NotIdentifiable, match=r"batch\[.locks.\]\[1\]"):
+        locked({"locks": [1, threading.Lock()]})
+
+
+def test_unstorable_result_is_returned_and_said() -> None:
+    """A result that can't be stored is handed to its caller with a warning; nothing is lost."""
+
+    @gpc.task
+    def lock(x: int) -> object:
+        return threading.Lock()
+
+    with pytest.warns(ResultNotStored, match="not stored"):
+        value = lock(1)
+
+    assert value is not None
+    assert lock.cached(1) is None
+
+
+def test_exception_is_not_stored() -> None:
+    """A call that raised runs again."""
+    ran: list[int] = []
+
+    @gpc.task(ignore=("ran",))
+    def fails_once(ran: list[int]) -> int:
+        ran.append(1)
+        if len(ran) == 1:
+            raise OSError("flaky")
+        return 7
+
+    with pytest.raises(OSError, match="flaky"):
+        fails_once(ran)
+    assert fails_once(ran) == 7
+
+
+def test_validate_keeps_a_bad_result_out() -> None:
+    """What validate refuses is neither stored nor passed on."""
+
+    def positive(value: object) -> None:
+        if not isinstance(value, int) or value <= 0:
+            raise ValueError("must be positive")
+
+    @gpc.task(validate=positive)
+    def negate(x: int) -> int:
+        return -x
+
+    with pytest.raises(ValidationFailed, match="must be positive"):
+        negate(1)
+    assert negate.cached(1) is None
+    assert negate(-1) == 1
+
+
+def test_uncached_task_always_runs() -> None:
+    """cache=False: no key, no record."""
+    ran: list[int] = []
+    always = double.with_(cache=False)
+
+    always(1, ran)
+    always(1, ran)
+
+    assert ran == [1, 1]
+
+
+def test_async_task_is_awaited_and_cached() -> None:
+    """An async def task gives a coroutine; its second await hits."""
+    ran: list[int] = []
+
+    @gpc.task(ignore=("ran",))
+    async def slow(x: int, ran: list[int]) -> int:
+        await asyncio.sleep(0)
+        ran.append(x)
+        return x + 1
+
+    async def twice() -> list[int]:
+        return [await slow(1, ran), await slow(1, ran)]
+
+    assert asyncio.run(twice()) == [2, 2]
+    assert ran == [1]
+
+
+@dataclass
+class Point:
+    x: int
+    y: int
+
+
+def test_dataclass_goes_in_and_comes_out() -> None:
+    """Dataclasses are arguments and results like any other."""
+
+    @gpc.task
+    def mirror(point: Point) -> Point:
+        return Point(point.y, point.x)
+
+    assert [mirror(Point(1, 2)), mirror(Point(1, 2))] == [Point(2, 1)] * 2
+
+
+def test_array_from_the_store_as_argument_hits() -> None:
+    """What came out of the store is the same argument as what went in."""
+    ran: list[int] = []
+    array = ones(50_000, ran)
+
+    assert total(array, ran) == total(np.ones(50_000, dtype=np.float32), ran) == 50_000
+    assert ran == [50_000, 1]
+
+
+def test_recursive_task_terminates() -> None:
+    """A task that calls itself is identified and runs."""
+    assert fibonacci(10) == 55
+
+
+@gpc.task
+def fibonacci(n: int) -> int:
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("gpus", -1), ("gpus", 1.5), ("workers", 0), ("gpu_memory", "much"), ("timeout", "soon"), ("ignore", "x"), ("version", 3)],
+)
+def test_bad_option_is_named(option: str, value: object) -> None:
+    """An option that is not understood is refused when the task is made, by name and with what was expected."""
+    with pytest.raises(BadSetting, match=option):
+        gpc.task(**{option: value})  # type: ignore[call-overload]  # on purpose
+
+
+def test_task_looks_like_its_function() -> None:
+    """Name, doc and signature are the function's."""
+    import inspect
+
+    assert double.__name__ == "double"
+    assert list(inspect.signature(double).parameters) == ["x", "ran"]
+    assert double.fn(2, []) == 4
