@@ -105,7 +105,7 @@ class Executor(concurrent.futures.Executor):
         """As the standard library's executors have it; tools look at it."""
         return self._driver.broken is not None
 
-    def map(  # type: ignore[override]  # 3.14 adds buffersize
+    def map(
         self, fn: Callable[..., R], /, *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1
     ) -> Iterator[R]:
         """Like map(), with the calls in workers, `chunksize` of them in one message; results in order.
@@ -121,7 +121,7 @@ class Executor(concurrent.futures.Executor):
         lists = super().map(_run_chunk, itertools.repeat(fn), chunks, timeout=timeout)
         return _chain(lists)
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # as inherited
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # as inherited
         """Take no more calls; end the workers when the calls that are there have ended."""
         self._driver.shutdown(wait=wait, cancel_futures=cancel_futures)
         self._finalizer.detach()

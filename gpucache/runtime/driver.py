@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from gpucache.errors import BadSetting, RuntimeUnreachable, WorkersBroken
 from gpucache.events import Degraded, WorkerDied, WorkerStarted, hooks
-from gpucache.runtime import engine as engines
+from gpucache.runtime import actions, events
 from gpucache.runtime.demand import Resources
-from gpucache.runtime.engine import Action, Ask, Capacity, Engine, Stage
+from gpucache.runtime.engine import Capacity, Engine, Stage
 from gpucache.runtime.timers import Timers
 from gpucache.workers import messages
 from gpucache.workers.kind import CallId, Kind, WorkerId
@@ -94,7 +94,7 @@ class Driver:
         initializer: Callable[..., object] | None = None,
         initargs: tuple[object, ...] = (),
         starter: Starter | None = None,
-        on_broken: Callable[[WorkersBroken], None] = lambda error: None,
+        on_broken: Callable[[WorkersBroken], None] | None = None,
     ) -> None:
         self._config = config
         self._pid = os.getpid()
@@ -154,14 +154,14 @@ class Driver:
             return self._run_here(fn, args, dict(kwargs or {}), retries=retries, timeout_s=timeout_s)
         kind = self._kind(resources)
         call = CallId(next(self._calls))
-        future = CallFuture(lambda: self._step(engines.CancelAsked(call)))
+        future = CallFuture(lambda: self._step(events.CancelAsked(call)))
         try:
             payload = messages.dumps((fn, args, dict(kwargs or {})), store)
         except Exception as problem:  # noqa: BLE001  # an edge: the arguments' own __reduce__ is the user's
             future.set_running_or_notify_cancel()
             future.set_exception(problem)
             return future
-        ask = Ask(
+        ask = events.Ask(
             call=call,
             name=name,
             kind=kind,
@@ -171,7 +171,7 @@ class Driver:
             timeout_s=timeout_s,
             size=resources.workers,
         )
-        self._step(engines.Submitted(ask), _Entry(future, payload, store))
+        self._step(events.Submitted(ask), _Entry(future, payload, store))
         return future
 
     def shutdown(self, *, wait: bool = True, cancel_futures: bool = False) -> None:
@@ -184,7 +184,7 @@ class Driver:
         self._closing = True
         if self._inline or os.getpid() != self._pid:
             return
-        self._step(engines.ShutdownAsked(cancel=cancel_futures))
+        self._step(events.ShutdownAsked(cancel=cancel_futures))
         if wait:
             try:
                 self._finished.wait()
@@ -197,8 +197,8 @@ class Driver:
         self._closing = True
         if self._pool is None or os.getpid() != self._pid:
             return
-        self._step(engines.Broke(WorkersBroken("they were stopped", "start a new session")))
-        self._step(engines.ShutdownAsked(cancel=True))
+        self._step(events.Broke(WorkersBroken("they were stopped", "start a new session")))
+        self._step(events.ShutdownAsked(cancel=True))
         self._pool.kill_all()
         self._finished.wait()
 
@@ -232,7 +232,9 @@ class Driver:
         if self._closing:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if os.getpid() != self._pid:
-            raise RuntimeError("this driver belongs to the process that forked this one; make a new one (gpucache.init)")
+            raise RuntimeError(
+                "this driver belongs to the process that forked this one; make a new one (gpucache.init)"
+            )
 
     def _kind(self, resources: Resources) -> Kind:
         kind = Kind(resources.env, 0, None, self._shipment.refresh())
@@ -241,11 +243,19 @@ class Driver:
         return kind
 
     def _run_here(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, retries: int, timeout_s: float | None
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        retries: int,
+        timeout_s: float | None,
     ) -> concurrent.futures.Future[Any]:
         if timeout_s is not None and "timeout" not in self._said:
             self._said.add("timeout")
-            hooks.emit(Degraded("runtime 'inline' does not keep timeouts", "calls run in this process and can't be stopped"))
+            hooks.emit(
+                Degraded("runtime 'inline' does not keep timeouts", "calls run in this process and can't be stopped")
+            )
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         future.set_running_or_notify_cancel()
         for left in range(retries, -1, -1):
@@ -269,39 +279,40 @@ class Driver:
                 entry = self._entries.get(call)
                 if entry is not None:
                     entry.answers[report.worker] = (report.answer.ok, report.payload)
-                self._step(engines.Answered(report.worker, call, report.answer.ok))
+                self._step(events.Answered(report.worker, call, report.answer.ok))
             case IsReady():
                 seconds = time.monotonic() - self._started_at.get(report.worker, time.monotonic())
                 hooks.emit(WorkerStarted(f"w{report.worker}", report.pid, seconds))
-                self._step(engines.WorkerReady(report.worker))
+                self._step(events.WorkerReady(report.worker))
             case HasEnded():
                 self._hear_end(report)
 
     def _hear_end(self, report: HasEnded) -> None:
         if isinstance(report.broken, RuntimeUnreachable):
             self.broken = report.broken
-            self._step(engines.Broke(report.broken))
+            self._step(events.Broke(report.broken))
         elif report.broken is not None:
             error = WorkersBroken(
-                f"the initializer raised {type(report.broken).__name__}: {report.broken}", "mend it and make a new executor"
+                f"the initializer raised {type(report.broken).__name__}: {report.broken}",
+                "mend it and make a new executor",
             )
             error.__cause__ = report.broken
-            if self.broken is None:
+            if self.broken is None and self._on_broken is not None:
                 self._on_broken(error)
             self.broken = error
-            self._step(engines.Broke(error))
+            self._step(events.Broke(error))
         elif not report.stale and self._is_unexpected(report.worker):
             hooks.emit(WorkerDied(f"w{report.worker}", report.pid, report.how))
-        self._step(engines.WorkerEnded(report.worker, report.how, stale=report.stale))
+        self._step(events.WorkerEnded(report.worker, report.how, stale=report.stale))
 
     def _is_unexpected(self, worker: WorkerId) -> bool:
         with self._lock:
             return any(known == worker and stage is not Stage.ENDING for known, _, stage, *_ in self._engine.workers())
 
-    def _step(self, event: engines.Event, entry: _Entry | None = None) -> None:
+    def _step(self, event: events.Event, entry: _Entry | None = None) -> None:
         outcomes: list[Callable[[], None]] = []
         with self._lock:
-            if entry is not None and isinstance(event, engines.Submitted):
+            if entry is not None and isinstance(event, events.Submitted):
                 self._entries[event.ask.call] = entry
                 self._names[event.ask.call] = event.ask.name
             todo = [event]
@@ -311,44 +322,44 @@ class Driver:
         for outcome in outcomes:
             outcome()
 
-    def _act(self, action: Action, todo: list[engines.Event], outcomes: list[Callable[[], None]]) -> None:
+    def _act(self, action: actions.Action, todo: list[events.Event], outcomes: list[Callable[[], None]]) -> None:
         pool = self._pool
-        assert pool is not None  # noqa: S101  # inline drivers take no steps
+        assert pool is not None  # inline drivers take no steps
         match action:
-            case engines.Send():
+            case actions.Send():
                 self._send(pool, action, todo)
-            case engines.Resolve():
+            case actions.Resolve():
                 entry = self._forget(action.call)
                 outcomes.append(lambda: _resolve(entry, action.worker))
-            case engines.Fail():
+            case actions.Fail():
                 entry = self._forget(action.call)
                 outcomes.append(lambda: _fail(entry, action.error))
-            case engines.Cancel():
+            case actions.Cancel():
                 entry = self._forget(action.call)
                 outcomes.append(lambda: _cancel(entry))
-            case engines.Start():
+            case actions.Start():
                 self._start(pool, action)
-            case engines.Stop():
+            case actions.Stop():
                 pool.stop(action.worker)
-            case engines.Kill():
+            case actions.Kill():
                 pool.kill(action.worker)
-            case engines.Deadline():
-                event = engines.TimedOut(action.call, action.attempt)
+            case actions.Deadline():
+                event = events.TimedOut(action.call, action.attempt)
                 self._timers.after(action.seconds, lambda: self._step(event))
-            case engines.Finished():
+            case actions.Finished():
                 outcomes.append(self._finish)
 
-    def _send(self, pool: Pool, action: engines.Send, todo: list[engines.Event]) -> None:
+    def _send(self, pool: Pool, action: actions.Send, todo: list[events.Event]) -> None:
         entry = self._entries[action.call]
         if not entry.started and not entry.future.set_running_or_notify_cancel():
             # cancelled between the queue and here: the engine hears that it is over, and the worker never of it
-            todo.append(engines.Answered(action.worker, action.call, ok=True))
+            todo.append(events.Answered(action.worker, action.call, ok=True))
             return
         entry.started = True
         store = None if entry.store is None else str(entry.store.path)
         pool.send(action.worker, messages.Call(action.call, store, action.rank, action.size), entry.payload)
 
-    def _start(self, pool: Pool, action: engines.Start) -> None:
+    def _start(self, pool: Pool, action: actions.Start) -> None:
         self._started_at[action.worker] = time.monotonic()
         pool.start(action.worker, action.kind, action.devices)
         self._timers.after(self._config.worker_start_timeout_s, lambda: self._give_up(action.worker))
@@ -430,4 +441,4 @@ def _end_with_interpreter(driver: Driver) -> None:
             left.shutdown()
 
     # Private, and what concurrent.futures uses: atexit comes after threads are refused (3.12), and after they are joined.
-    threading._register_atexit(end)  # type: ignore[attr-defined]
+    threading._register_atexit(end)  # type: ignore[attr-defined]  # noqa: SLF001

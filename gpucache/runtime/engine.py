@@ -20,7 +20,20 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from gpucache.errors import DoesNotFit, RuntimeUnreachable, TaskTimeout, WorkerLost, WorkersBroken
+from gpucache.errors import DoesNotFit, RuntimeUnreachable, TaskTimeout, WorkerLost
+from gpucache.runtime.actions import Action, Cancel, Deadline, Fail, Finished, Kill, Resolve, Send, Start, Stop
+from gpucache.runtime.events import (
+    Answered,
+    Ask,
+    Broke,
+    CancelAsked,
+    Event,
+    ShutdownAsked,
+    Submitted,
+    TimedOut,
+    WorkerEnded,
+    WorkerReady,
+)
 from gpucache.workers.kind import CallId, Kind, WorkerId
 
 PATIENCE = 8
@@ -29,164 +42,6 @@ LOSSES_MAX = 3
 """Deaths of workers that one call is given, as the contract of issue 2 says."""
 FAILED_STARTS_MAX = 3
 """Workers of one kind that may end in a row before any was ready; then the kind's calls fail."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A call as the engine sees it. `size` > 1: a gang of so many. CPUs and memory are per member."""
-
-    call: CallId
-    name: str
-    kind: Kind
-    cpus: float = 1
-    memory_bytes: int = 0
-    retries: int = 0
-    timeout_s: float | None = None
-    size: int = 1
-
-
-# ---------------------------------------------------------------- events
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """A new call."""
-
-    ask: Ask
-
-
-@dataclass(frozen=True, slots=True)
-class CancelAsked:
-    """Nobody wants a call's result any more. A running call runs on."""
-
-    call: CallId
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerReady:
-    """A worker that was started takes calls."""
-
-    worker: WorkerId
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerEnded:
-    """A worker is gone, or never came. `stale`: through no fault of its call."""
-
-    worker: WorkerId
-    how: str
-    stale: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Broke:
-    """No call can run any more: an initializer raised, or everything is to end now. Calls fail with `error`."""
-
-    error: Exception
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A member of a call has ended in a worker, well or with the user's exception."""
-
-    worker: WorkerId
-    call: CallId
-    ok: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TimedOut:
-    """A Deadline has passed."""
-
-    call: CallId
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class ShutdownAsked:
-    """No more calls come. cancel: those that have not started are not wanted either."""
-
-    cancel: bool
-
-
-Event = Submitted | CancelAsked | WorkerReady | WorkerEnded | Broke | Answered | TimedOut | ShutdownAsked
-
-# ---------------------------------------------------------------- actions
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start a worker of a kind, holding `devices` (GPU UUIDs)."""
-
-    worker: WorkerId
-    kind: Kind
-    devices: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Give a worker a call, as member `rank` of `size`."""
-
-    worker: WorkerId
-    call: CallId
-    rank: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Ask an idle worker to end."""
-
-    worker: WorkerId
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """End a worker now."""
-
-    worker: WorkerId
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """Come back with TimedOut after so many seconds, if the call is still in this attempt."""
-
-    call: CallId
-    attempt: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Resolve:
-    """The call has ended as worker `worker` answered (rank 0's, or whoever failed)."""
-
-    call: CallId
-    worker: WorkerId
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """The call has ended with an error of ours."""
-
-    call: CallId
-    error: Exception
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """The call was dropped before it started."""
-
-    call: CallId
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """After ShutdownAsked: no call and no worker is left."""
-
-
-Action = Start | Send | Stop | Kill | Deadline | Resolve | Fail | Cancel | Finished
-
-# ---------------------------------------------------------------- state
 
 
 class GpuPlaces(Protocol):
@@ -412,7 +267,8 @@ class Engine:
         if failed < FAILED_STARTS_MAX:
             return
         del self._failed_starts[kind]
-        error = RuntimeUnreachable("workers", f"{failed} in a row ended before they were ready: {how}", "see their output above")
+        why = f"{failed} in a row ended before they were ready: {how}"
+        error = RuntimeUnreachable("workers", why, "see their output above")
         for call in tuple(self._waiting.get(kind, ())):
             self._drop(self._calls[call])
             self._actions.append(Fail(call, error))
@@ -499,9 +355,8 @@ class Engine:
         self._stop_outdated()
         if not self._waiting:
             return
-        kinds = self._waiting if len(self._waiting) == 1 else sorted(self._waiting, key=lambda kind: self._waiting[kind][0])
         blocked: _Call | None = None
-        for kind in tuple(kinds):
+        for kind in sorted(self._waiting, key=lambda kind: self._waiting[kind][0]):
             waiting = self._waiting[kind]
             while waiting and (blocked is None or blocked.overtaken < PATIENCE) and self._send(self._calls[waiting[0]]):
                 waiting.popleft()
@@ -539,7 +394,8 @@ class Engine:
         wanted = self._wanted(kind) - self._starting.get(kind, 0)
         for _ in range(wanted):
             if len(self._workers) >= self._capacity.workers or not self._start(kind):
-                return self._starting.get(kind, 0) + len(self._idle.get(kind, ())) >= self._calls[self._waiting[kind][0]].ask.size
+                coming = self._starting.get(kind, 0) + len(self._idle.get(kind, ()))
+                return coming >= self._calls[self._waiting[kind][0]].ask.size
         return True
 
     def _wanted(self, kind: Kind) -> int:

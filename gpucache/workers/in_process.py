@@ -10,7 +10,6 @@ import os
 import threading
 
 from gpucache.workers import channel
-from gpucache.workers.channel import Channel
 from gpucache.workers.kind import Kind, WorkerId
 from gpucache.workers.loop import Worker, serve
 from gpucache.workers.messages import Module, Setup
@@ -58,6 +57,6 @@ def _settle(setup: Setup) -> None:
     """A thread has the driver's directory, path and environment already."""
 
 
-def _take(modules: tuple[Module, ...]) -> str | None:
+def _take(_modules: tuple[Module, ...]) -> str | None:
     """A thread has the driver's modules already."""
     return None

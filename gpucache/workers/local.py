@@ -64,7 +64,8 @@ class LocalStarter:
             RuntimeUnreachable: The kind's environment asks for packages or an image.
         """
         if kind.env is not None and (kind.env.pip or kind.env.image):
-            raise RuntimeUnreachable("local", "it can't build environments with pip= or image=", 'use runtime="ray" for tasks with such an Env')
+            why = "it can't build environments with pip= or image="
+            raise RuntimeUnreachable("local", why, 'use runtime="ray" for tasks with such an Env')
 
     def start(self, worker: WorkerId, kind: Kind, devices: tuple[str, ...]) -> LocalWorker:
         """Start a process; its channel is connected at once, and at EOF if it dies before it speaks.
@@ -74,9 +75,9 @@ class LocalStarter:
         """
         end, theirs = channel.pair()
         told = {"path": sys.path, "descriptor": theirs.fileno(), "parent": os.getpid()}
-        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001  # as multiprocessing does
         try:
-            process = subprocess.Popen(  # noqa: S603  # our own interpreter and code
+            process = subprocess.Popen(  # our own interpreter and code
                 [sys.executable, *flags, "-c", _BOOT, json.dumps(told)],
                 stdin=subprocess.DEVNULL,
                 stdout=_stderr(),

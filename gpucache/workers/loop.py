@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpucache.errors import Bug, NotStorable
 from gpucache.workers import context, messages
@@ -120,7 +120,7 @@ def open_store(path: str) -> Store:
     return store
 
 
-_stores: dict[str, Any] = {}
+_stores: dict[str, Store] = {}
 
 
 def _without_our_frames(raised: BaseException) -> BaseException:
@@ -132,6 +132,7 @@ def _without_our_frames(raised: BaseException) -> BaseException:
 
 def _not_storable(result: object, problem: Exception) -> NotStorable:
     kind = f"{type(result).__module__}.{type(result).__qualname__}"
-    refusal = NotStorable(kind, f"pickling it failed: {type(problem).__name__}: {problem}", "return something that can be pickled")
+    why = f"pickling it failed: {type(problem).__name__}: {problem}"
+    refusal = NotStorable(kind, why, "return something that can be pickled")
     refusal.__cause__ = problem
     return refusal

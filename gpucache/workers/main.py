@@ -1,13 +1,12 @@
 """A worker process's first and last lines. Started by local.py with its instructions on standard input.
 
-It dies with the driver, twice over: the kernel kills it when the thread that started it ends (PR_SET_PDEATHSIG), and a
-watching thread kills its process group, the processes that calls started included, when the driver's end of the
-channel closes.
+It dies with the driver, and so do the processes that its calls have started: when the thread that started it ends, the
+kernel signals it, and a handler in C kills its process group. Where there is no such signal (actors of Ray, other
+systems), a watching thread does the same when the driver's end of the channel closes.
 """
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import os
 import select
@@ -15,18 +14,15 @@ import signal
 import sys
 import threading
 
-from gpucache.workers import channel
+from gpucache.workers import _last_will, channel
 from gpucache.workers.loop import Worker, serve
 from gpucache.workers.messages import Setup
-from gpucache.workers.ship import Served
-
-_PR_SET_PDEATHSIG = 1
+from gpucache.workers.served import Served
 
 
 def main(descriptor: int, parent: int) -> None:
     """Serve calls on an inherited socket until the driver, process `parent`, has no more."""
     die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
     end = channel.from_descriptor(descriptor)
     die_on_hang_up(end.fileno())
     serve(whole_process_worker(), end)
@@ -49,15 +45,15 @@ def settle(setup: Setup) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent's starting thread ends (Linux; else the hang-up must do)."""
+    """Have the kernel end this process's group when its parent's starting thread ends (Linux; else the hang-up must do)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _last_will.die_with_parent()
         if os.getppid() != parent:  # it died before we asked
             os._exit(1)
 
 
 def die_on_hang_up(descriptor: int) -> None:
-    """Kill this process's group as soon as the other end of `descriptor` is closed."""
+    """Kill this process's group as soon as the other end of `descriptor` is closed (and Python's lock is free)."""
     if hasattr(select, "POLLRDHUP"):
         threading.Thread(target=_wait_for_hang_up, args=(descriptor,), name="gpucache-hang-up", daemon=True).start()
 

@@ -26,11 +26,14 @@ BY_CONTENT_MIN_BYTES = 16 * 2**10
 
 
 class Module(msgspec.Struct, frozen=True, array_like=True):
-    """The source of one module as the driver imported it. `search` are a package's own paths, None for a module."""
+    """The source of one module as the driver imported it. `search` are a package's own paths, None for a module.
+
+    `text` None: what the driver imported can't be known any more, so the module may not be imported at all.
+    """
 
     name: str
     file: str
-    text: str
+    text: str | None
     search: tuple[str, ...] | None
 
 
@@ -98,7 +101,7 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
 Message = Hello | Setup | Ready | Broken | NewModules | Call | Answer | Stale | Stop
 
 encode = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)  # type: ignore[arg-type]  # a union is a type to msgspec
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 decode = _decoder.decode
 
 
@@ -115,14 +118,14 @@ def dumps(value: object, store: Store | None = None) -> bytes:
     return out.getvalue()
 
 
-def loads(data: bytes | memoryview, store: Store | None = None) -> Any:  # noqa: ANN401  # whatever was sent
+def loads(data: bytes | memoryview, store: Store | None = None) -> Any:  # whatever was sent
     """What dumps() was given; arrays that went through the store are mapped, and read-only."""
     if store is None:
-        return pickle.loads(data)  # noqa: S301  # comes over a channel that only our own workers and driver have
+        return pickle.loads(data)  # comes over a channel that only our own workers and driver have
     return _UnpicklerByContent(io.BytesIO(data), store).load()
 
 
-class _PicklerByContent(cloudpickle.Pickler):  # type: ignore[misc,name-defined]  # cloudpickle has no types
+class _PicklerByContent(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     def __init__(self, out: io.BytesIO, store: Store) -> None:
         super().__init__(out, protocol=5)
         self._store = store
@@ -163,8 +166,8 @@ def _types_by_content() -> frozenset[type]:
     return frozenset(kind for kind in found if isinstance(kind, type))
 
 
-def _size_bytes(value: Any) -> int:  # noqa: ANN401  # one of _types_by_content
-    if getattr(value, "dtype", None) == object:
+def _size_bytes(value: Any) -> int:  # one of _types_by_content
+    if getattr(value, "dtype", None) == object:  # noqa: E721  # a dtype, which compares so
         return 0  # an object array has no bytes of its own: pickle walks it
     if getattr(value, "is_cuda", False) or getattr(value, "requires_grad", False):
         return 0

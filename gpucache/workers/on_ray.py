@@ -6,7 +6,8 @@ does not exist, are talked to by actor calls.
 
 A Ray of our own is started on first need, with loopback addresses only, a random token, no dashboard, no usage
 statistics, and no GPUs (gpucache places those itself). It dies with this process even by SIGKILL: Ray has the kernel
-kill its processes when the *thread* that started them ends, so that thread is one that lives as long as Ray does.
+kill its servers when the *thread* that started them ends, so that thread is one that lives as long as Ray does; the
+rest is left to undertaker.py.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import os
 import queue
 import secrets
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gpucache.errors import RuntimeUnreachable
-from gpucache.workers import channel, messages
+from gpucache.workers import channel, messages, undertaker
 from gpucache.workers.channel import Channel, Listener
 from gpucache.workers.messages import Hello
 
@@ -39,7 +41,7 @@ _OBJECT_STORE_BYTES = 80 * 2**20
 class RayWorker:
     """An actor that has connected back."""
 
-    def __init__(self, actor: Any, end: Channel, pid: int) -> None:  # noqa: ANN401  # Ray's handles have no type
+    def __init__(self, actor: Any, end: Channel, pid: int) -> None:  # Ray's handles have no type
         self._actor = actor
         self.channel = end
         self.pid = pid
@@ -86,7 +88,9 @@ class RayStarter:
             if self._listener is None:
                 _rays.acquire(self._address)
                 self._listener = Listener()
-                threading.Thread(target=self._accept, args=(self._listener,), name="gpucache-accept", daemon=True).start()
+                threading.Thread(
+                    target=self._accept, args=(self._listener,), name="gpucache-accept", daemon=True
+                ).start()
             listener = self._listener
         arrived: queue.SimpleQueue[tuple[Channel, int] | BaseException | None] = queue.SimpleQueue()
         self._awaited[worker] = arrived
@@ -104,15 +108,26 @@ class RayStarter:
             _rays.release()
 
     def _start(
-        self, worker: WorkerId, kind: Kind, devices: tuple[str, ...], listener: Listener, arrived: queue.SimpleQueue[Any]
+        self,
+        worker: WorkerId,
+        kind: Kind,
+        devices: tuple[str, ...],
+        listener: Listener,
+        arrived: queue.SimpleQueue[Any],
     ) -> RayWorker | RemoteWorker:
         import ray
 
         foreign = self._address is not None
         # Where the cluster is not ours, Ray keeps count of its GPUs, and gives the actor the ones that it may use.
-        options = {"num_cpus": 0, "num_gpus": kind.gpus if foreign else 0, "runtime_env": _runtime_env(kind.env, devices)}
-        actor = ray.remote(_actor_class()).options(**options).remote()
-        served = actor.serve.remote(sys.path, {} if foreign else _own_variables(), listener.address, listener.key, worker)
+        options = {
+            "num_cpus": 0,
+            "num_gpus": kind.gpus if foreign else 0,
+            "runtime_env": _runtime_env(kind.env, devices),
+        }
+        actor: Any = ray.remote(_actor_class()).options(**options).remote()
+        served = actor.serve.remote(
+            sys.path, {} if foreign else _own_variables(), listener.address, listener.key, worker
+        )
         served.future().add_done_callback(lambda future: arrived.put(future.exception()))
         met = arrived.get()
         if met is None:  # serve() returned: it could not connect to us from where it is
@@ -143,7 +158,7 @@ class RayStarter:
 class RemoteWorker:
     """An actor on another machine: each message is an actor call, 2 ms instead of 0.1."""
 
-    def __init__(self, actor: Any) -> None:  # noqa: ANN401
+    def __init__(self, actor: Any) -> None:
         self._actor = actor
         self.pid = 0
         self.channel: Any = _ActorChannel(actor)
@@ -162,7 +177,7 @@ class RemoteWorker:
 class _ActorChannel:
     """What a Channel is, by actor calls; answers in the order of their messages."""
 
-    def __init__(self, actor: Any) -> None:  # noqa: ANN401
+    def __init__(self, actor: Any) -> None:
         self._actor = actor
         self._replies: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -198,12 +213,12 @@ def _actor_class() -> type:
             import sys
 
             sys.path[:] = path
-            from gpucache.workers import on_ray
+            from gpucache.workers import on_ray  # noqa: PLW0406  # this method is shipped without its module
 
             on_ray.serve_in_actor(variables, address, key, worker)
 
         def handle(self, message: bytes, payload: bytes) -> tuple[bytes, bytes] | None:
-            from gpucache.workers import on_ray
+            from gpucache.workers import on_ray  # noqa: PLW0406  # this method is shipped without its module
 
             return on_ray.handle_in_actor(self, message, payload)
 
@@ -229,10 +244,10 @@ def serve_in_actor(variables: dict[str, str], address: str, key: bytes, worker: 
     serve(main.whole_process_worker(), end)
     import ray
 
-    ray.actor.exit_actor()
+    ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
 
-def handle_in_actor(actor: Any, message: bytes, payload: bytes) -> tuple[bytes, bytes] | None:  # noqa: ANN401
+def handle_in_actor(actor: Any, message: bytes, payload: bytes) -> tuple[bytes, bytes] | None:
     """In the actor, where no channel reaches: answer one message."""
     from gpucache.workers import main
 
@@ -261,7 +276,7 @@ def _own_variables() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if not name.startswith(("RAY_", "CUDA_"))}
 
 
-def _end_actor(actor: Any) -> None:  # noqa: ANN401
+def _end_actor(actor: Any) -> None:
     import ray
 
     # It may be gone, or Ray itself may be: then there is nothing to end.
@@ -307,7 +322,9 @@ class _Rays:
         self._thread.start()
         problem = begun.get()
         if problem is not None:
-            remedy = "see the message above" if address is None else "is a cluster running there, with its client port open?"
+            remedy = (
+                "see the message above" if address is None else "is a cluster running there, with its client port open?"
+            )
             raise RuntimeUnreachable(address or "ray", f"{type(problem).__name__}: {problem}", remedy) from problem
         self._ours = True
 
@@ -316,40 +333,35 @@ class _Rays:
         import ray
 
         try:
-            if address is None:
-                _start_local(ray)
-            else:
-                ray.init(address=address, logging_level=logging.ERROR)
+            held = _local_ray(ray) if address is None else _foreign_ray(ray, address)
+            with held:
+                begun.put(None)
+                self._release.wait()
         except BaseException as problem:  # noqa: BLE001  # handed to the caller; Ray raises SystemExit among others
             begun.put(problem)
-            return
-        begun.put(None)
-        with _quiet_raylet() if address is None else contextlib.nullcontext():
-            self._release.wait()
-            ray.shutdown()
 
 
 _rays = _Rays()
 
 
-def _start_local(ray: Any) -> None:  # noqa: ANN401  # the module
-    from ray._private import ray_constants
-    from ray._raylet import AuthenticationTokenLoader, Config
-
-    wanted = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # Ray looks up the machine's outer address unless told that no cluster can be had (as on macOS); its servers
-        # listen on all interfaces unless that address is 127.0.0.1. Seen with ss -ltn: with this, loopback only.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    }
-    if "RAY_AUTH_MODE" not in os.environ:
-        wanted["RAY_AUTH_MODE"] = "token"
-        if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-            wanted["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
+@contextlib.contextmanager
+def _foreign_ray(ray: Any, address: str) -> Iterator[None]:
+    ray.init(address=address, logging_level=logging.ERROR)
     try:
-        with _environment(wanted):
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _local_ray(ray: Any) -> Iterator[None]:
+    from ray._private import ray_constants
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # compiled, without stubs
+
+    mark = f"_GC_RAY={secrets.token_hex(16)}"
+    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        with _environment({**_local_settings(), **dict([mark.split("=")])}):
             # Ray reads both once, at its import: without this the driver knows neither mode nor token, and hangs.
             Config.initialize("")
             AuthenticationTokenLoader.instance().reset_cache()
@@ -363,6 +375,40 @@ def _start_local(ray: Any) -> None:  # noqa: ANN401  # the module
             )
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+    with _undertaker(mark, ray._private.worker._global_node.get_session_dir_path()), _quiet_raylet():  # noqa: SLF001
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _local_settings() -> dict[str, str]:
+    settings = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray looks up the machine's outer address unless told that no cluster can be had (as on macOS); its servers
+        # listen on all interfaces unless that address is 127.0.0.1. Seen with ss -ltn: with this, loopback only.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
+    if "RAY_AUTH_MODE" not in os.environ:
+        settings["RAY_AUTH_MODE"] = "token"
+        if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+            settings["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    return settings
+
+
+@contextlib.contextmanager
+def _undertaker(mark: str, folder: str) -> Iterator[None]:
+    """Have what bears the mark ended, and the folder removed, when this ends or this process does."""
+    waits = subprocess.Popen(
+        [sys.executable, "-I", "-S", undertaker.__file__, mark, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        waits.communicate()
 
 
 @contextlib.contextmanager

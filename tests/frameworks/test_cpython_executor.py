@@ -71,16 +71,18 @@ class _LocalWorkers(Executor):
 _cpython = _load()
 
 if isinstance(_cpython, str):
+
     @pytest.mark.skip(reason=_cpython)
     def test_cpython_executor_tests() -> None:
         """CPython's executor tests pass on ours."""
 else:
+
     class _Ours(_cpython.ExecutorMixin):  # type: ignore[misc,name-defined]  # made at run time
         executor_type = _LocalWorkers
         worker_count = 3
 
     def _on_ours(mixin: type, *, without: tuple[str, ...] = ()) -> type:
-        members = {name: None for name in without}
+        members = dict.fromkeys(without)
         return type(f"Test{mixin.__name__}", (mixin, _Ours, _cpython.BaseTestCase), members)
 
     class TestInitializer(_cpython.InitializerMixin, _Ours, _cpython.BaseTestCase):  # type: ignore[misc,name-defined]

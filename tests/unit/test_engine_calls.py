@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from gpucache.errors import DoesNotFit, RuntimeUnreachable, TaskTimeout, WorkerLost
-from gpucache.runtime.engine import (
-    Action,
+from gpucache.runtime.actions import Action, Cancel, Deadline, Fail, Finished, Kill, Resolve, Send, Start, Stop
+from gpucache.runtime.engine import Capacity, Engine
+from gpucache.runtime.events import (
     Answered,
     Ask,
     Broke,
-    Cancel,
     CancelAsked,
-    Capacity,
-    Deadline,
-    Engine,
-    Fail,
-    Finished,
-    Kill,
-    Resolve,
-    Send,
     ShutdownAsked,
-    Start,
-    Stop,
     Submitted,
     TimedOut,
     WorkerEnded,

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from gpucache.runtime.engine import (
-    PATIENCE,
-    Action,
-    Answered,
-    Ask,
-    Capacity,
-    DoesNotFit,
-    Engine,
-    Fail,
-    Kill,
-    Resolve,
-    Send,
-    Start,
-    Stop,
-    Submitted,
-    WorkerEnded,
-    WorkerReady,
-)
+from gpucache.errors import DoesNotFit
+from gpucache.runtime.actions import Action, Fail, Kill, Resolve, Send, Start, Stop
+from gpucache.runtime.engine import PATIENCE, Capacity, Engine
+from gpucache.runtime.events import Answered, Ask, Submitted, WorkerEnded, WorkerReady
 from gpucache.workers.kind import CallId, Env, Kind, WorkerId
 
 W0, W1, W2, W3 = (WorkerId(number) for number in range(4))

@@ -1,0 +1,310 @@
+"""What every runtime's workers do alike: threads of this process, local processes, Ray actors."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from gpucache.config import Config
+from gpucache.errors import NotStorable, RemoteError, RemoteTraceback, RuntimeUnreachable
+from gpucache.runtime.demand import Env, Resources
+from gpucache.runtime.driver import Driver
+from gpucache.workers import context
+from gpucache.workers.in_process import InProcessStarter
+
+Make = Callable[..., Driver]
+
+
+def make_driver(runtime: str, **options: object) -> Driver:
+    config = Config(runtime="local" if runtime == "in_process" else runtime, max_workers=2)
+    starter = InProcessStarter() if runtime == "in_process" else None
+    return Driver(config, starter=starter, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["in_process", "local", pytest.param("ray", marks=pytest.mark.slow)], scope="module")
+def runtime(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param != "ray":
+        yield request.param
+        return
+    with make_driver("ray") as holds_ray:  # Ray starts once, and not for each driver of these tests
+        holds_ray.submit(abs, (-1,)).result()
+        yield request.param
+
+
+@pytest.fixture(scope="module")
+def driver(runtime: str) -> Iterator[Driver]:
+    with make_driver(runtime) as made:
+        yield made
+
+
+class Odd(Exception):
+    """Rebuilt from its arguments alone it fails, and it holds what can't be pickled."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__("only one")
+        self.lock = threading.Lock()
+
+
+class Rich(Exception):
+    """An exception with more than its arguments."""
+
+
+def raise_rich() -> None:
+    problem = Rich("a", 2)
+    problem.detail = {"k": 1}  # type: ignore[attr-defined]
+    problem.add_note("a note")
+    raise problem
+
+
+def raise_odd() -> None:
+    raise Odd(1, 2)
+
+
+def test_a_result_comes_back(driver: Driver) -> None:
+    """Positional and keyword arguments go there, the value comes back."""
+    assert driver.submit(divmod, (7, 2)).result() == (3, 1)
+    assert driver.submit(int, ("ff",), {"base": 16}).result() == 255
+
+
+def test_closures_go_by_value(driver: Driver) -> None:
+    """A local function takes what it closes over with it."""
+    factor = 3
+
+    def scaled(x: int) -> int:
+        return factor * x
+
+    assert driver.submit(scaled, (4,)).result() == 12
+
+
+def test_many_calls_from_many_threads(driver: Driver) -> None:
+    """Calls submitted by several threads at once all end, each with its own result."""
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        futures = list(threads.map(lambda n: driver.submit(pow, (n, 2)), range(200)))
+
+    assert [future.result() for future in futures] == [n * n for n in range(200)]
+
+
+def test_large_values_travel(driver: Driver) -> None:
+    """Values larger than a socket's buffer go both ways whole."""
+    value = os.urandom(3 * 2**20)
+
+    assert driver.submit(bytes.swapcase, (value,)).result() == value.swapcase()
+
+
+def test_an_exception_arrives_whole(driver: Driver) -> None:
+    """Same type, arguments, attributes and notes, and the remote traceback as its cause."""
+    with pytest.raises(Rich) as caught:
+        driver.submit(raise_rich).result()
+
+    assert caught.value.args == ("a", 2)
+    assert caught.value.detail == {"k": 1}  # type: ignore[attr-defined]
+    assert caught.value.__notes__ == ["a note"]
+    assert isinstance(caught.value.__cause__, RemoteTraceback)
+    assert "in raise_rich" in str(caught.value.__cause__)
+    assert "gpucache/workers" not in str(caught.value.__cause__)
+
+
+def test_an_exception_that_cannot_travel_is_told(driver: Driver) -> None:
+    """One that can't be pickled arrives as a RuntimeError with its name, its text and the remote traceback."""
+    with pytest.raises(RemoteError, match="Odd: only one") as caught:
+        driver.submit(raise_odd).result()
+
+    assert isinstance(caught.value, RuntimeError)
+    assert "in raise_odd" in str(caught.value.__cause__)
+
+
+def test_a_result_that_cannot_travel_is_refused(driver: Driver) -> None:
+    """A lock can't be returned: NotStorable names its type."""
+    with pytest.raises(NotStorable, match=r"_thread\.lock"):
+        driver.submit(threading.Lock).result()
+
+
+def test_an_argument_that_cannot_travel_fails_its_call(driver: Driver) -> None:
+    """The future has the error, and the driver goes on."""
+    future = driver.submit(id, (threading.Lock(),))
+
+    with pytest.raises(TypeError, match="pickle"):
+        future.result()
+    assert driver.submit(abs, (-1,)).result() == 1
+
+
+def test_an_exit_is_an_exception(driver: Driver) -> None:
+    """A call that raises SystemExit ends itself, not its worker."""
+    with pytest.raises(SystemExit):
+        driver.submit(sys.exit, (3,)).result()
+
+
+def test_retries(driver: Driver, tmp_path: Path) -> None:
+    """A call that raised is run again, as often as it was told."""
+
+    def third_time_lucky(log: Path) -> int:
+        with log.open("a") as file:
+            file.write("x")
+        tries = len(log.read_text())
+        if tries < 3:
+            raise OSError(tries)
+        return tries
+
+    assert driver.submit(third_time_lucky, (tmp_path / "log",), retries=2).result() == 3
+    with pytest.raises(OSError, match="1"):
+        driver.submit(third_time_lucky, (tmp_path / "other",)).result()
+
+
+def test_an_initializer_runs_in_each_worker(runtime: str) -> None:
+    """What the initializer did is there when the first call runs."""
+    with make_driver(runtime, initializer=_mark, initargs=("seen",)) as driver:
+        assert driver.submit(_marked).result() == "seen"
+
+
+def _mark(text: str) -> None:
+    vars(sys)["gpucache_test_mark"] = text
+
+
+def _marked() -> object:
+    return vars(sys).get("gpucache_test_mark")
+
+
+def test_a_failing_initializer_breaks_the_driver(runtime: str) -> None:
+    """Every call fails with a BrokenExecutor whose cause is what the initializer raised."""
+    with make_driver(runtime, initializer=raise_rich) as driver:
+        with pytest.raises(concurrent.futures.BrokenExecutor, match="initializer raised Rich") as caught:
+            driver.submit(abs, (-1,)).result()
+        assert isinstance(caught.value.__cause__, Rich)
+
+
+def test_workers_start_when_needed_and_are_reused(runtime: str) -> None:
+    """A driver has no worker before its first call, and one after many calls one after another."""
+    with make_driver(runtime) as driver:
+        assert driver.workers() == []
+        for n in range(5):
+            driver.submit(abs, (n,)).result()
+        (worker,) = driver.workers()
+
+    assert worker.stage == "idle"
+    assert worker.pid is not None
+
+
+def test_a_worker_knows_where_it_is(driver: Driver) -> None:
+    """current() names the worker and its device inside a call, and is None in the driver."""
+    inside = driver.submit(context.current).result()
+
+    assert inside.worker.startswith("w")
+    assert (inside.device, inside.rank, inside.size) == ("cpu", 0, 1)
+    assert context.current() is None
+
+
+def test_a_gang_runs_once_per_member(driver: Driver, tmp_path: Path) -> None:
+    """Each member runs the body with its own rank, all at the same time; the result is rank 0's."""
+
+    def member(place: Path) -> int:
+        here = context.current()
+        assert here is not None
+        (place / str(here.rank)).touch()
+        while len(list(place.iterdir())) < here.size:  # a member alone would wait here for ever
+            pass
+        return 100 + here.rank
+
+    result = driver.submit(member, (tmp_path,), resources=Resources(workers=2)).result()
+
+    assert result == 100
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["0", "1"]
+
+
+def test_after_shutdown_nothing_is_taken(runtime: str) -> None:
+    """submit() raises RuntimeError, as every executor does; what was there has ended."""
+    driver = make_driver(runtime)
+    future = driver.submit(abs, (-5,))
+    driver.shutdown()
+
+    assert future.result(timeout=0) == 5
+    assert driver.workers() == []
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        driver.submit(abs, (-5,))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that is on sys.path, for modules that a test writes."""
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in ("shipped_main", "shipped_helper"):
+        sys.modules.pop(name, None)
+
+
+def write(project: Path, scale: int) -> None:
+    (project / "shipped_helper.py").write_text(f"SCALE = {scale}\n\ndef scale(x):\n    return {scale} * x, SCALE\n")
+    (project / "shipped_main.py").write_text("from shipped_helper import scale\n\ndef run(x):\n    return scale(x)\n")
+
+
+def load(project: Path, scale: int) -> ModuleType:
+    write(project, scale)
+    importlib.invalidate_caches()
+    return importlib.import_module("shipped_main")
+
+
+def test_an_edited_module_runs_as_it_was_imported(runtime: str, project: Path) -> None:
+    """Workers that start after a file was edited run the text that the driver had imported, not the new one."""
+    module = load(project, 2)
+    with make_driver(runtime) as driver:
+        driver.submit(abs, (1,)).result()
+        write(project, 30)
+        assert driver.submit(module.run, (1,)).result() == (2, 2)
+        for worker in driver.workers():
+            assert worker.stage == "idle"
+
+
+def test_a_module_edited_before_the_first_call(runtime: str, project: Path) -> None:
+    """Also if the edit came before the driver could take the text: then its functions go by value, from the live ones."""
+    module = load(project, 2)
+    write(project, 30)
+
+    with make_driver(runtime) as driver:
+        assert driver.submit(module.run, (1,)).result() == (2, 2)
+
+
+def test_a_module_imported_after_the_worker_started(driver: Driver, project: Path) -> None:
+    """A warm worker gets the modules that the driver imports later."""
+    driver.submit(abs, (1,)).result()
+    module = load(project, 4)
+    write(project, 30)
+
+    assert driver.submit(module.run, (1,)).result() == (4, 4)
+
+
+def test_a_reloaded_module_runs_as_it_is_now(runtime: str, project: Path) -> None:
+    """After importlib.reload the workers that have the old code are replaced."""
+    module = load(project, 2)
+    with make_driver(runtime) as driver:
+        assert driver.submit(module.run, (1,)).result() == (2, 2)
+        write(project, 300)
+        importlib.reload(sys.modules["shipped_helper"])
+        importlib.reload(module)
+
+        assert driver.submit(module.run, (1,)).result() == (300, 300)
+
+
+def test_environment_variables(runtime: str) -> None:
+    """Each environment has workers of its own, in which its variables are set."""
+    if runtime == "in_process":
+        pytest.skip("threads share this process's environment")
+    with make_driver(runtime) as driver:
+        seen = [
+            driver.submit(os.getenv, ("GC_TEST",), resources=Resources(env=env)).result()
+            for env in (Env(env_vars={"GC_TEST": "one"}), Env(env_vars={"GC_TEST": "two"}), None)
+        ]
+
+    assert seen == ["one", "two", None]
+
+
+def test_only_ray_builds_environments() -> None:
+    """pip= and image= on local workers are refused at submit, with what to do instead."""
+    with make_driver("local") as driver, pytest.raises(RuntimeUnreachable, match='use runtime="ray"'):
+        driver.submit(abs, (1,), resources=Resources(env=Env(pip=["x"])))
