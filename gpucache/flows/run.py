@@ -89,6 +89,11 @@ class Run(Generic[R]):
         return dict(self._row.shown)
 
     @property
+    def shown(self) -> dict[str, str]:
+        """The flow's arguments in a few words."""
+        return dict(self._row.shown)
+
+    @property
     def calls(self) -> tuple[Call, ...]:
         """The calls that ended so far, in the order they were made."""
         return tuple(_call(row) for row in self._ledger.calls(self.id))
@@ -148,6 +153,10 @@ class Run(Generic[R]):
         if row.result is None:
             raise NoSuchRecord("result of run", row.id, "its value could not be stored; run the flow again")
         return cast("R", self._session.store.read(row.result))
+
+    def exception(self) -> BaseException | None:
+        """What the flow raised, if it ran in this process and failed."""
+        return self._outcome if isinstance(self._outcome, BaseException) else None
 
     def wait(self, timeout: float | None = None) -> str:
         """Wait until the run ended, at most `timeout` seconds; returns its status. Raises TimeoutError."""

@@ -30,9 +30,10 @@ _decode_call = msgspec.msgpack.Decoder(CallRow).decode
 
 
 def new_run_id(at: float | None = None) -> str:
-    """An id that sorts by time and is short enough to type the start of."""
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(time.time() if at is None else at))
-    return f"{stamp}-{secrets.token_hex(3)}"
+    """An id that sorts by time, to the microsecond, and whose start is short enough to type."""
+    now = time.time() if at is None else at
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    return f"{stamp}-{int(now % 1 * 1e6):06d}{secrets.token_hex(1)}"
 
 
 class Ledger:

@@ -37,7 +37,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One execution of a flow.
 
     Attributes:
-        id: Sorts by time: `20261123-110512-9f2c`.
+        id: Sorts by time: `20261123-110512-4829139f`.
         flow: The flow's name.
         status: "running", "done", "failed", "interrupted".
         started_at, ended_at: Unix time, s; ended_at is None while it runs.

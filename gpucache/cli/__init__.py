@@ -1,0 +1,1 @@
+"""The command line: one verb a file; stdout is the result, stderr what happens on the way."""

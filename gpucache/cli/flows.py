@@ -1,0 +1,54 @@
+"""What the verbs share that take FILE[:FLOW] and the flow's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FLOW_CONTEXT = {"ignore_unknown_options": True, "allow_interspersed_args": True}
+
+
+def flow_arguments(function: F) -> F:
+    """FILE[:FLOW], and whatever follows for the flow."""
+    decorated = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[--ARG VALUE]...")(function)
+    return click.argument("target", metavar="FILE[:FLOW]")(decorated)
+
+
+def session_options(function: F) -> F:
+    """--store, --runtime and --json."""
+    decorated = click.option("--store", metavar="PATH", help="The store's path (GPUCACHE_STORE).")(function)
+    decorated = click.option("--runtime", metavar="KIND", help="local, ray, ray://host:port or inline (GPUCACHE_RUNTIME).")(decorated)
+    return click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")(decorated)
+
+
+def opened(target: str, arguments: Sequence[str], store: str | None, runtime: str | None) -> tuple[Any, tuple[Any, ...]]:
+    """The flow that `target` names, and its arguments.
+
+    Raises:
+        FlowFileBroken, NoSuchFlow, BadArgument: As their names say; nothing ran.
+    """
+    from gpucache.cli.arguments import bound_values
+    from gpucache.flows.loading import find_flow, load_file
+
+    start(store, runtime)
+    path, name = split(target)
+    flow = find_flow(load_file(path), name, path)
+    return flow, bound_values(flow, arguments)
+
+
+def start(store: str | None, runtime: str | None = None) -> None:
+    """Use this store and runtime in this process, where they are given."""
+    from gpucache.flows import init
+
+    if store is not None or runtime is not None:
+        init(runtime=runtime, store=store)
+
+
+def split(target: str) -> tuple[str, str | None]:
+    """FILE[:FLOW] as its two parts."""
+    path, colon, name = target.rpartition(":")
+    return (path, name) if colon and name.isidentifier() and path else (target, None)

@@ -1,0 +1,1 @@
+"""The pipelines that `gpucache demo` writes and runs, as its user would."""
