@@ -47,8 +47,8 @@ FAILED_STARTS_MAX = 3
 class GpuPlaces(Protocol):
     """Which GPUs are free. Pure; placement does the choosing."""
 
-    def fits(self, kind: Kind) -> str | None:
-        """Why a kind can never have its GPUs here, or None."""
+    def fits(self, kind: Kind, members: int) -> str | None:
+        """What is there, if so many workers of a kind can never have their GPUs at once; else None."""
 
     def take(self, worker: WorkerId, kind: Kind) -> tuple[str, ...] | None:
         """GPUs for a worker, held until give(); None if there are none now."""
@@ -60,7 +60,7 @@ class GpuPlaces(Protocol):
 class NoGpus:
     """A machine without GPUs: the driver asks for none, so that every task runs on CPUs."""
 
-    def fits(self, kind: Kind) -> str | None:
+    def fits(self, kind: Kind, members: int) -> str | None:
         """Everything fits."""
         return None
 
@@ -189,8 +189,8 @@ class Engine:
         if 0 < self._capacity.memory_bytes < ask.memory_bytes * ask.size:
             needed, there = ask.memory_bytes * ask.size, self._capacity.memory_bytes
             return DoesNotFit(ask.name, "memory of", f"{needed:,} bytes", f"{there:,} bytes")
-        why = self._gpus.fits(ask.kind) if ask.kind.gpus else None
-        return None if why is None else DoesNotFit(ask.name, "GPUs:", f"{ask.kind.gpus:g}", why)
+        why = self._gpus.fits(ask.kind, ask.size) if ask.kind.gpus else None
+        return None if why is None else DoesNotFit(ask.name, "GPUs:", _gpus_asked(ask), why)
 
     def _cancel_asked(self, call: CallId) -> None:
         known = self._calls.get(call)
@@ -424,10 +424,13 @@ class Engine:
         """Stop idle workers that stand in a blocked call's way: first those that nobody waits for, then any."""
         if not self._has_room_for(blocked.ask):
             return
-        if any(worker.stage is Stage.ENDING for worker in self._workers.values()):
+        stages = {worker.stage for worker in self._workers.values()}
+        if Stage.ENDING in stages:
             return  # room is on its way
-        for worker in tuple(self._idle_of_others(blocked.ask.kind)):
-            if worker.kind not in self._waiting or blocked.overtaken >= PATIENCE:
+        # With nothing running or starting nothing will change by itself: gangs hold idle workers from one another.
+        impatient = blocked.overtaken >= PATIENCE or stages == {Stage.IDLE}
+        for worker in self._idle_of_others(blocked.ask.kind):
+            if impatient or worker.kind not in self._waiting:
                 self._stop(worker)
                 return
 
@@ -444,3 +447,10 @@ class Engine:
             if idle and kind.generation < self._generation and kind not in self._waiting:
                 for worker in tuple(idle):
                     self._stop(self._workers[worker])
+
+
+def _gpus_asked(ask: Ask) -> str:
+    each = f"{ask.kind.gpus:g}"
+    if ask.kind.gpu_memory_bytes is not None:
+        each += f" with {ask.kind.gpu_memory_bytes:,} bytes"
+    return each if ask.size == 1 else f"{each} for each of {ask.size} workers"

@@ -22,9 +22,7 @@ import site
 import sys
 import sysconfig
 import threading
-import time
 import types
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 
@@ -34,52 +32,7 @@ import msgspec
 from gpucache.events import Degraded, hooks
 from gpucache.workers.messages import Module
 from gpucache.workers.proof import matches
-
-_CLOCK_SLACK_NS = 20_000_000
-"""File times come from the kernel's tick, up to 10 ms behind time_ns(): a change this close to the import proves nothing."""
-
-
-def _process_started_at_ns() -> int:
-    """When this process began, ns since the epoch; long ago if it can't be known, so that nothing is proven by it."""
-    try:
-        with open("/proc/self/stat", "rb") as file:
-            ticks = int(file.read().rpartition(b")")[2].split()[19])
-        with open("/proc/uptime", "rb") as file:
-            uptime_s = float(file.read().split()[0])
-    except (OSError, ValueError, IndexError):
-        return 0
-    started_s = time.time() - (uptime_s - ticks / os.sysconf("SC_CLK_TCK"))
-    return int((started_s - 1.0) * 1e9)
-
-
-class Watch(importlib.abc.MetaPathFinder):
-    """Notes when each import began; finds nothing itself. Costs 0.3 µs an import."""
-
-    def __init__(self) -> None:
-        self._began_at_ns: dict[str, int] = {}
-        self._since_ns = _process_started_at_ns()
-        self.searches = 0
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Note the time, find nothing."""
-        self._began_at_ns[fullname] = time.time_ns()
-        self.searches += 1
-        return None
-
-    def began_at_ns(self, name: str) -> int:
-        """When the module's import began; when the process began if that was before we watched."""
-        return self._began_at_ns.get(name, self._since_ns)
-
-
-_watch = Watch()
-
-
-def watch() -> None:
-    """Note imports from now on. Idempotent. The earlier, the fewer modules need the slower proof."""
-    if _watch not in sys.meta_path:
-        sys.meta_path.insert(0, _watch)
+from gpucache.workers.watch import CLOCK_SLACK_NS, the_watch, watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +70,7 @@ class Shipment:
         with self._lock:
             if any(_is_replaced(name, seen) for name, seen in self._seen.items()):
                 self._restart()
-            if self._half_imported or self._looked_at != (_watch.searches, len(sys.modules)):
+            if self._half_imported or self._looked_at != (the_watch.searches, len(sys.modules)):
                 self._grow()
             return self.generation
 
@@ -147,7 +100,7 @@ class Shipment:
             if shipped.text is None:
                 # Public and process-wide, as cloudpickle has it; undone when the module is reloaded.
                 cloudpickle.register_pickle_by_value(module)
-        self._looked_at = _watch.searches, len(modules)
+        self._looked_at = the_watch.searches, len(modules)
 
     def _set_half_imported(self, modules: list[types.ModuleType]) -> None:
         """A module that submits calls while it is imported: by value until it is whole.
@@ -247,7 +200,7 @@ def _proven_text(name: str, module: types.ModuleType, file: str) -> str | None:
         return None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     changed_at_ns = max(state.st_mtime_ns, state.st_ctime_ns)
-    if changed_at_ns >= _watch.began_at_ns(name) - _CLOCK_SLACK_NS and not matches(module, text, file):
+    if changed_at_ns >= the_watch.began_at_ns(name) - CLOCK_SLACK_NS and not matches(module, text, file):
         return None
     return text
 

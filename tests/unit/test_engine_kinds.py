@@ -20,8 +20,8 @@ class TwoHalves:
     def __init__(self) -> None:
         self.held: set[WorkerId] = set()
 
-    def fits(self, kind: Kind) -> str | None:
-        return "one GPU" if kind.gpus > 1 else None
+    def fits(self, kind: Kind, members: int) -> str | None:
+        return "one GPU" if kind.gpus * members > 1 else None
 
     def take(self, worker: WorkerId, kind: Kind) -> tuple[str, ...] | None:
         if len(self.held) + round(kind.gpus * 2) > 2:
@@ -187,3 +187,17 @@ def test_what_a_call_waits_for_is_said() -> None:
     assert starting == "a worker that is starting"
     assert made.waits_for(C0) is None
     assert made.waits_for(C1) == "CPUs or memory"
+
+
+def test_gangs_do_not_hold_workers_from_one_another() -> None:
+    """With only idle workers of the wrong kinds left and two gangs waiting, the older gang's way is cleared."""
+    made = Engine(Capacity(workers=3, cpus=4))
+    made.step(submitted(C0, size=2))
+    made.step(submitted(C1, size=3))
+    made.step(submitted(C2, OTHER, size=2))
+    for worker in (W0, W1):
+        made.step(WorkerReady(worker))
+    made.step(WorkerReady(W2))
+    made.step(Answered(W0, C0, ok=True))
+
+    assert made.step(Answered(W1, C0, ok=True)) == [Resolve(C0, W1), Stop(W2)]
