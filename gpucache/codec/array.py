@@ -1,19 +1,26 @@
-"""numpy arrays as their raw elements, C or Fortran order kept; they come out mapped and read-only."""
+"""numpy arrays as their raw elements, C or Fortran order kept; they come out mapped and read-only.
+
+Any other order of axes, and whatever is not contiguous, is copied to C order: values count, strides don't. Arrays of objects,
+of numpy's new strings, subclasses and masked arrays are not raw elements and are left to pickle.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
 
+from gpucache.codec import dtype as element
 from gpucache.codec.kinds import Encoded, OpenPart
 from gpucache.errors import RecordCorrupt
 
 NAME = "array"
+MAX_DIMENSIONS = 64  # numpy's own limit, and torch's
 
 
-class ArrayForm(msgspec.Struct, frozen=True, array_like=True):
-    """An array without its elements: dtype as numpy's descriptor, shape, and whether it is laid out by columns."""
+class ArrayForm(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An array without its elements: the description of its dtype, its shape, and whether it is laid out by columns."""
 
     dtype: Any
     shape: tuple[int, ...]
@@ -24,30 +31,27 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ArrayForm).decode
 
 
-def fits(value: Any) -> bool:
-    """Whether value is an array that raw elements say everything about."""
+def encode(value: Any) -> Encoded | None:
+    """An array, or None if raw elements don't say everything about it. Copies only what is not contiguous."""
+    found = parts_of(value)
+    return None if found is None else Encoded(NAME, _encode(found[0]), (found[1],))
+
+
+def parts_of(value: Any) -> tuple[ArrayForm, Any] | None:
+    """An array's form, and its elements as a flat buffer of bytes; None if they don't say everything about it."""
     import numpy as np
 
-    dtype = value.dtype
-    if type(value) is not np.ndarray or dtype.hasobject or dtype.kind == "T" or dtype.metadata:
-        return False
-    return dtype.isbuiltin == 1 or _from_descriptor(_descriptor(dtype)) == dtype
-
-
-def encode(value: Any) -> Encoded:
-    """An array for which fits() holds. Copies only what is neither C- nor Fortran-contiguous."""
-    form, data = parts_of(value)
-    return Encoded(NAME, _encode(form), (data,))
-
-
-def parts_of(value: Any) -> tuple[ArrayForm, Any]:
-    """An array's form, and its elements as a flat buffer of bytes."""
-    import numpy as np
-
-    fortran = bool(value.flags.f_contiguous and not value.flags.c_contiguous)
-    flat = (value.T if fortran else np.ascontiguousarray(value)).reshape(-1)
-    data = flat.view(np.uint8) if flat.nbytes else b""
-    return ArrayForm(_descriptor(value.dtype), value.shape, fortran), data
+    if type(value) is not np.ndarray:
+        return None
+    described = element.describe(value.dtype)
+    if described is None:
+        return None
+    flags = value.flags
+    fortran = flags.f_contiguous and not flags.c_contiguous
+    if not value.nbytes:
+        return ArrayForm(described, value.shape, fortran), b""
+    rows = value.T if fortran else value if flags.c_contiguous else np.ascontiguousarray(value)
+    return ArrayForm(described, value.shape, fortran), rows.reshape(-1).view(np.uint8)
 
 
 def decode(meta: bytes, open_part: OpenPart) -> Any:
@@ -58,53 +62,35 @@ def decode(meta: bytes, open_part: OpenPart) -> Any:
     """
     try:
         form = _decode(meta)
-    except msgspec.DecodeError as problem:
-        raise RecordCorrupt("array", str(problem)) from problem
+    except (msgspec.DecodeError, RecursionError) as problem:
+        raise RecordCorrupt(NAME, str(problem)) from problem
     return from_parts(form, open_part(0, False))
 
 
 def from_parts(form: ArrayForm, data: Any) -> Any:
-    """The array of this form over these bytes: read-only if they are."""
+    """The array of this form over these bytes, read-only.
+
+    Raises:
+        RecordCorrupt: The bytes are not those of such an array.
+    """
     import numpy as np
 
     try:
-        dtype = _from_descriptor(form.dtype)
-        flat = np.frombuffer(data, dtype=np.uint8).view(dtype) if memoryview(data).nbytes else np.empty(0, dtype)
-        if dtype.hasobject:
-            raise ValueError("objects are not raw elements")
-        array = flat.reshape(form.shape[::-1]).T if form.fortran else flat.reshape(form.shape)
-    except (ValueError, TypeError, SyntaxError) as problem:
-        raise RecordCorrupt("array", str(problem)) from problem
-    array.flags.writeable = array.flags.writeable and not memoryview(data).readonly
-    if not memoryview(data).nbytes:
-        array.flags.writeable = False
+        dtype = element.restore(form.dtype)
+        shape = checked_shape(form.shape, dtype.itemsize, memoryview(data).nbytes)
+        array: Any = np.ndarray(shape, dtype, data, order="F" if form.fortran else "C")
+    except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, RecursionError) as problem:
+        raise RecordCorrupt(NAME, f"{type(problem).__name__}: {problem}") from problem
+    array.flags.writeable = False
     return array
 
 
-def _descriptor(dtype: Any) -> Any:
-    import numpy as np
+def checked_shape(shape: tuple[int, ...], element_bytes: int, nbytes: int) -> tuple[int, ...]:
+    """The shape, if so many elements fill so many bytes exactly: nothing is ever allocated on a shape's word.
 
-    if dtype.names is None and dtype.subdtype is None:
-        return dtype.str
-    return np.lib.format.dtype_to_descr(dtype)
-
-
-def _from_descriptor(descriptor: Any) -> Any:
-    import numpy as np
-
-    if isinstance(descriptor, str):
-        return np.dtype(descriptor)
-    return np.lib.format.descr_to_dtype(_tupled(descriptor))
-
-
-def _tupled(descriptor: Any) -> Any:
-    """msgpack has no tuples; numpy tells a field (a tuple) from a list of fields by them."""
-    if isinstance(descriptor, list):
-        return [tuple(_tupled_field(part) for part in field) for field in descriptor]
-    return descriptor
-
-
-def _tupled_field(part: Any) -> Any:
-    if isinstance(part, list):
-        return tuple(part) if all(isinstance(item, int | str) for item in part) else _tupled(part)
-    return part
+    Raises:
+        ValueError: They don't.
+    """
+    if len(shape) > MAX_DIMENSIONS or (shape and min(shape) < 0) or math.prod(shape) * element_bytes != nbytes:
+        raise ValueError(f"shape {shape} of {element_bytes}-byte elements does not fill {nbytes:,} bytes")
+    return shape

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from gpucache.flows.digest import digest
-from gpucache.flows.flow import Flow, flow
+from gpucache.flows.digest_of import digest
+from gpucache.flows.definition import Flow, flow
 from gpucache.flows.future import Future
 from gpucache.flows.plan import Plan, PlannedCall, Verdict
-from gpucache.flows.resident import Resident, resident
-from gpucache.flows.run import Call, Run, RunFailed, run, runs
+from gpucache.flows.residents import Resident, resident
+from gpucache.flows.history import Call, Run, RunFailed, run, runs
 from gpucache.flows.session import current_session, init, shutdown
-from gpucache.flows.task import AnyTask, AsyncTask, Cached, Task, task
+from gpucache.flows.tasks import AnyTask, AsyncTask, Cached, Task, task
 
 __all__ = [
     "AnyTask",

@@ -16,7 +16,7 @@ from gpucache.flows.watcher import Watched, Watcher, watcher
 from gpucache.memo import Done, find
 
 if TYPE_CHECKING:
-    from gpucache.flows.task import AnyTask
+    from gpucache.flows.tasks import AnyTask
 
 _MISS = object()
 

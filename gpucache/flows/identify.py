@@ -16,7 +16,7 @@ from gpucache.memo import environment_text, header_of, key_of, shown
 if TYPE_CHECKING:
     from gpucache.fingerprint import Fingerprint, Fingerprints
     from gpucache.flows.session import Session
-    from gpucache.flows.task import AnyTask
+    from gpucache.flows.tasks import AnyTask
 
 
 class Code:

@@ -15,7 +15,7 @@ from gpucache.memo import Done, Work, checked, execute, explain, publish, take_f
 if TYPE_CHECKING:
     from gpucache.flows.identify import Called
     from gpucache.flows.session import Session
-    from gpucache.flows.task import AnyTask
+    from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Watched
 
 

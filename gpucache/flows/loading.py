@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gpucache.errors import FlowFileBroken, NoSuchFlow
 
 if TYPE_CHECKING:
-    from gpucache.flows.flow import Flow
+    from gpucache.flows.definition import Flow
 
 
 def load_file(path: str | Path) -> ModuleType:
@@ -42,7 +42,7 @@ def load_file(path: str | Path) -> ModuleType:
 
 def flows_of(module: ModuleType) -> dict[str, Flow[..., Any]]:
     """The flows that a module defines, by name."""
-    from gpucache.flows.flow import Flow
+    from gpucache.flows.definition import Flow
 
     found = {value.name: value for value in vars(module).values() if isinstance(value, Flow)}
     own = {name: flow for name, flow in found.items() if flow.fn.__module__ == module.__name__}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, get_args
 
@@ -65,8 +65,8 @@ class Options:
             raise BadSetting("workers", str(self.workers), "1 or more")
         if self.numerics not in get_args(Numerics):
             raise BadSetting("numerics", str(self.numerics), f"one of {get_args(Numerics)}")
-        if isinstance(self.ignore, str):
-            raise BadSetting("ignore", repr(self.ignore), "a tuple of parameter names, ('verbose',)")
+        if not isinstance(self.ignore, tuple):
+            object.__setattr__(self, "ignore", _names(self.ignore))
         if self.version is not None and not isinstance(self.version, str):
             raise BadSetting("version", repr(self.version), "a string")
         _ = self.timeout_s, self.gpu_memory_bytes, self.memory_bytes
@@ -105,6 +105,13 @@ class Options:
         )
 
 
+def _names(ignore: object) -> tuple[str, ...]:
+    """Any collection of names as a tuple. A bare string would be taken for its letters."""
+    if isinstance(ignore, str) or not isinstance(ignore, Iterable):
+        raise BadSetting("ignore", repr(ignore), "parameter names, ('verbose',)")
+    return tuple(ignore)
+
+
 class OptionsGiven(TypedDict, total=False):
     """The fields of Options as keyword arguments, for type checkers."""
 
@@ -115,7 +122,7 @@ class OptionsGiven(TypedDict, total=False):
     env: Env | None
     cache: bool
     version: str | None
-    ignore: tuple[str, ...]
+    ignore: Sequence[str]
     follow: Follow
     numerics: Numerics
     retries: int

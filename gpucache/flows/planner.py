@@ -18,7 +18,7 @@ from gpucache.memo import Kind, Reason, explain
 
 if TYPE_CHECKING:
     from gpucache.flows.session import Session
-    from gpucache.flows.task import AnyTask
+    from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Outcome
 
 

@@ -9,7 +9,7 @@ from gpucache.ledger import CallLog, CallRow
 
 if TYPE_CHECKING:
     from gpucache.flows.identify import Called
-    from gpucache.flows.task import AnyTask
+    from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Outcome
 
 

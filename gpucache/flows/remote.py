@@ -20,7 +20,7 @@ from gpucache.store import Manifest
 
 if TYPE_CHECKING:
     from gpucache.flows.identify import Called
-    from gpucache.flows.task import AnyTask
+    from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Watched
 
 

@@ -10,7 +10,7 @@ from gpucache.events import CallEnded, State, hooks
 
 if TYPE_CHECKING:
     from gpucache.flows.identify import Called
-    from gpucache.flows.task import AnyTask
+    from gpucache.flows.tasks import AnyTask
 
 
 class Outcome:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from gpucache.errors import GpuCacheError, NoSuchRecord, RemoteTraceback
@@ -233,10 +235,7 @@ def runs(flow: str | None = None, *, since: str | float | None = None, limit: in
     """Runs, newest first: of one flow, started within `since` ("7d", "2h", or seconds), at most `limit`."""
     session = current_session()
     oldest = None if since is None else time.time() - parse_seconds("since", since)
-    rows = session.ledger.runs(flow, since=oldest)
-    return [Run(session, row) for _, row in zip(range(limit), rows, strict=False)] if limit is not None else [
-        Run(session, row) for row in rows
-    ]
+    return [Run(session, row) for row in islice(session.ledger.runs(flow, since=oldest), limit)]
 
 
 def _call(row: CallRow) -> Call:
@@ -254,14 +253,9 @@ def _call(row: CallRow) -> Call:
 
 def _differences(session: Session, before: tuple[Call, ...], after: tuple[Call, ...]) -> Iterator[Difference]:
     """Calls are paired by task and by their order among that task's calls: the shape of a flow seldom changes."""
-    numbered = [{}, {}]  # type: list[dict[tuple[str, int], Call]]
-    for table, calls in zip(numbered, (before, after), strict=True):
-        seen: dict[str, int] = {}
-        for call in calls:
-            seen[call.task] = seen.get(call.task, -1) + 1
-            table[call.task, seen[call.task]] = call
-    for place in {**numbered[0], **numbered[1]}:
-        was, now = numbered[0].get(place), numbered[1].get(place)
+    first, second = _numbered(before), _numbered(after)
+    for place in {**first, **second}:
+        was, now = first.get(place), second.get(place)
         if was is None or now is None:
             yield Difference(place[0], "called only in the " + ("second" if was is None else "first"), was, now)
         elif was.result != now.result:
@@ -270,13 +264,22 @@ def _differences(session: Session, before: tuple[Call, ...], after: tuple[Call, 
             yield Difference(place[0], f"same result, other inputs or code: {_why(session, was, now)}", was, now)
 
 
+def _numbered(calls: tuple[Call, ...]) -> dict[tuple[str, int], Call]:
+    seen: Counter[str] = Counter()
+    table: dict[tuple[str, int], Call] = {}
+    for call in calls:
+        table[call.task, seen[call.task]] = call
+        seen[call.task] += 1
+    return table
+
+
 def _why(session: Session, was: Call, now: Call) -> str:
     from gpucache.memo import differences
 
-    records = [None if call.key is None else session.store.lookup(bytes.fromhex(call.key)) for call in (was, now)]
-    if records[0] is None or records[1] is None:
+    before, after = (None if c.key is None else session.store.lookup(bytes.fromhex(c.key)) for c in (was, now))
+    if before is None or after is None:
         return "no record is left to compare"
     if was.key == now.key:
         return "the same call gave another result, so it is not deterministic"
-    tables = [session.store.parts_of(record) for record in records if record is not None]
-    return "; ".join(str(reason) for reason in differences(*tables)) or "nothing that is recorded"
+    reasons = differences(session.store.parts_of(before), session.store.parts_of(after))
+    return "; ".join(str(reason) for reason in reasons) or "nothing that is recorded"

@@ -22,7 +22,7 @@ from gpucache.flows.future import resolved
 from gpucache.flows.plan import Plan
 from gpucache.flows.planner import Planner
 from gpucache.flows.recorder import Recorder
-from gpucache.flows.run import Run
+from gpucache.flows.history import Run
 from gpucache.flows.session import Session, current_session
 from gpucache.flows.watcher import watcher
 from gpucache.ledger import CallLog, RunRow, code_facts, machine_facts, new_run_id

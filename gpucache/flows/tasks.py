@@ -240,7 +240,7 @@ def task(
 
 
 def _in_residence(value: Any) -> Any:
-    from gpucache.flows.resident import Resident
+    from gpucache.flows.residents import Resident
 
     return value() if isinstance(value, Resident) else value
 
