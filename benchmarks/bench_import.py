@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -38,7 +37,7 @@ def test_import(contestant: str, contest: Contest) -> None:
 
 def test_help(contest: Contest) -> None:
     """`gpucache --help`, whole process."""
-    command = [str(Path(sys.executable).parent / "gpucache"), "--help"]
+    command = [sys.executable, "-c", "import sys; from gpucache.cli.main import main; sys.exit(main())", "--help"]
 
     contest(
         "gpucache --help, whole process",

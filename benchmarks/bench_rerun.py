@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -41,15 +41,33 @@ def test_five_steps_cold(contestant: str, contest: Contest, tmp_path: Path) -> N
     )
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pipeline file that `gpucache demo` writes, and the folder that it runs in."""
-    folder = tmp_path_factory.mktemp("demo")
-    _gpucache("demo", "--help", cwd=folder, store=folder / "store")
-    return folder
+def _demo(contestant: str, folder: Path) -> None:
+    """One run of the demo's pipeline file, as its user would start it; the file is written if it is not there."""
+    file, store = folder / "pipeline.py", folder / "store"
+    if not file.exists():
+        file.write_text(resources.files("gpucache.demo.digits").joinpath("pipeline.py").read_text())
+    commands = {
+        "gpucache": ["gpucache", "run", str(file), "--store", str(store)],
+        "joblib": ["benchmarks.programs.under_joblib", str(file), str(store), "digits"],
+    }
+    subprocess.run([sys.executable, "-m", *commands[contestant]], check=True, stdout=subprocess.DEVNULL)
 
 
-def _gpucache(*arguments: str, cwd: Path, store: Path) -> None:
-    command = [str(Path(sys.executable).parent / "gpucache"), *arguments]
-    env = {**os.environ, "GPUCACHE_STORE": str(store)}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=cwd, env=env)
+@pytest.mark.parametrize("contestant", ["gpucache", "joblib"])
+def test_demo_again(contestant: str, contest: Contest, tmp_path: Path) -> None:
+    """Everything hits."""
+    _demo(contestant, tmp_path)
+
+    contest(DEMO, f"{contestant}, all hit", lambda: _demo(contestant, tmp_path), rounds=5)
+
+
+@pytest.mark.parametrize("contestant", ["gpucache", "joblib"])
+def test_demo_cold(contestant: str, contest: Contest, tmp_path: Path) -> None:
+    """Everything runs and is stored."""
+    contest(
+        DEMO,
+        f"{contestant}, cold",
+        lambda: _demo(contestant, tmp_path),
+        rounds=3,
+        setup=lambda: shutil.rmtree(tmp_path / "store", ignore_errors=True),
+    )
