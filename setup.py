@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow
+import pyarrow as pa
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
@@ -17,7 +17,7 @@ C_FLAGS = ["-std=c17", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden"]
 
 def extensions() -> list[Extension]:
     """One extension per .pyx, named by its place in the package."""
-    includes = ["csrc", str(Path(pyarrow.get_include()) / "arrow" / "vendored" / "xxhash")]
+    includes = ["csrc", str(Path(pa.get_include()) / "arrow" / "vendored" / "xxhash")]
     return [
         Extension(
             ".".join(source.with_suffix("").parts),

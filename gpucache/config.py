@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 from gpucache.errors import BadSetting
@@ -89,13 +90,10 @@ def _parsers() -> dict[str, Callable[[str], Setting]]:
         "float": lambda name, text: _number(name, text, float),
         "bool": _flag,
     }
-    return {
-        field.name: lambda text, name=field.name, parse=by_type[str(field.type)]: parse(name, text)
-        for field in fields(Config)
-    }
+    return {field.name: partial(by_type[str(field.type)], field.name) for field in fields(Config)}
 
 
-def _number(name: str, text: str, kind: type[int] | type[float]) -> int | float:
+def _number(name: str, text: str, kind: type[int | float]) -> int | float:
     try:
         return kind(text)
     except ValueError:

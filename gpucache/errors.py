@@ -234,7 +234,8 @@ class WorkerLost(GpuCacheError):
 
     def __str__(self) -> str:
         return (
-            f"task {self.task!r}: its worker died ({self.how}) in each of {self.attempts} attempts; does it exhaust memory or crash?"
+            f"task {self.task!r}: its worker died ({self.how}) in each of {self.attempts} attempts; "
+            "does it exhaust memory or crash?"
         )
 
 
@@ -246,7 +247,9 @@ class TaskTimeout(GpuCacheError, TimeoutError):
         super().__init__(task, timeout_s)
 
     def __str__(self) -> str:
-        return f"task {self.task!r} ran longer than its timeout of {self.timeout_s:g} s; raise timeout= or split the task"
+        return (
+            f"task {self.task!r} ran longer than its timeout of {self.timeout_s:g} s; raise timeout= or split the task"
+        )
 
 
 class RuntimeUnreachable(GpuCacheError):

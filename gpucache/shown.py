@@ -22,7 +22,7 @@ def shown(value: object) -> str:
             text = f"{type(value).__name__}[{' x '.join(str(length) for length in shape)}]"
         else:
             text = _brief.repr(value)
-    except Exception:  # a user's __repr__ may do anything; a text for people is not worth a failed run
+    except Exception:  # noqa: BLE001  # a user's __repr__ may do anything; a text for people is not worth a failed run
         text = f"<{type(value).__qualname__}>"
     line = " ".join(text.split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"

@@ -57,7 +57,9 @@ def _pairs(flow: Flow[..., Any], words: Sequence[str]) -> list[tuple[str, str]]:
     while waiting:
         word = waiting.pop(0)
         if not word.startswith("--"):
-            raise BadArgument(flow.name, word, "has no name", f"write it as --name value; it takes {known_arguments(flow)}")
+            raise BadArgument(
+                flow.name, word, "has no name", f"write it as --name value; it takes {known_arguments(flow)}"
+            )
         name, equals, text = word.removeprefix("--").partition("=")
         if name == "arg" and "arg" not in flow.binder.names:
             name, _, text = (text if equals else waiting.pop(0) if waiting else "").partition("=")

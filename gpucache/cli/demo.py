@@ -9,7 +9,13 @@ import click
 
 @click.command()
 @click.argument("name", type=click.Choice(["digits", "search"]), default="digits")
-@click.option("--dir", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Where to write it. Default: gpucache-demo-NAME.")
+@click.option(
+    "--dir",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where to write it. Default: gpucache-demo-NAME.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
 def command(name: str, folder: Path | None, *, as_json: bool) -> int:
     """Write a pipeline and run it: cold, again, and after one edit of one function.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import shutil
@@ -38,21 +37,31 @@ def command(store: str | None, runtime: str | None, *, as_json: bool) -> int:
     if as_json:
         write_json("doctor", findings=[finding._asdict() for finding in findings], healthy=not bad)
     else:
-        marks = {GOOD: click.style("ok  ", fg="green"), WORTH_KNOWING: click.style("note", fg="yellow"), BAD: click.style("bad ", fg="red")}
+        marks = {
+            GOOD: click.style("ok  ", fg="green"),
+            WORTH_KNOWING: click.style("note", fg="yellow"),
+            BAD: click.style("bad ", fg="red"),
+        }
         for finding in findings:
             click.echo(f"{marks[finding.verdict]}  {finding.name:<12} {finding.seen}")
     return FAILED if bad else OK
 
 
 def _python() -> Iterator[Finding]:
-    import gpucache
+    from importlib.metadata import version
 
-    yield Finding("gpucache", GOOD, f"{gpucache.__version__} on Python {platform.python_version()}, {platform.machine()}")
+    yield Finding(
+        "gpucache", GOOD, f"{version('gpucache')} on Python {platform.python_version()}, {platform.machine()}"
+    )
     try:
         from gpucache.digests import tree_digest, tree_digest_reference
 
         same = tree_digest(bytes(100_000)) == tree_digest_reference(bytes(100_000))
-        yield Finding("digest", GOOD if same else BAD, "the kernel agrees with the reference" if same else "the kernel is wrong: rebuild")
+        yield Finding(
+            "digest",
+            GOOD if same else BAD,
+            "the kernel agrees with the reference" if same else "the kernel is wrong: rebuild",
+        )
     except ImportError as problem:
         yield Finding("digest", BAD, f"the compiled extension is missing ({problem}): install gpucache again, with gcc")
 
@@ -77,7 +86,11 @@ def _store() -> Iterator[Finding]:
     yield Finding("room", GOOD if free > 2**30 else WORTH_KNOWING, f"{size(free)} free")
     mode = path.stat().st_mode & 0o777
     alone = not mode & 0o022 and path.stat().st_uid == os.getuid()
-    yield Finding("access", GOOD if alone else WORTH_KNOWING, f"mode {mode:o}" + ("" if alone else ": pickled values are refused (chmod 700)"))
+    yield Finding(
+        "access",
+        GOOD if alone else WORTH_KNOWING,
+        f"mode {mode:o}" + ("" if alone else ": pickled values are refused (chmod 700)"),
+    )
 
 
 def _gpus() -> Iterator[Finding]:
@@ -87,7 +100,9 @@ def _gpus() -> Iterator[Finding]:
     for gpu in fleet.gpus:
         yield Finding(f"GPU {gpu.index}", GOOD, f"{gpu.name}, {gpu.uuid}")
     if not fleet.gpus:
-        yield Finding("GPU", WORTH_KNOWING, f"none; everything runs on CPUs ({'; '.join(fleet.problems) or 'no driver'})")
+        yield Finding(
+            "GPU", WORTH_KNOWING, f"none; everything runs on CPUs ({'; '.join(fleet.problems) or 'no driver'})"
+        )
 
 
 def _runtime() -> Iterator[Finding]:

@@ -35,5 +35,9 @@ def command(
         listed = [{"task": c.task, "key": c.key, "state": str(c.state), "reasons": list(c.reasons)} for c in calls]
         write_json("explain", run=run.id, flow=run.flow, calls=listed)
     else:
-        click.echo("\n".join(f"{c.task}: {c.state}" + (f", because {'; '.join(c.reasons)}" if c.reasons else "") for c in calls))
+        click.echo(
+            "\n".join(
+                f"{c.task}: {c.state}" + (f", because {'; '.join(c.reasons)}" if c.reasons else "") for c in calls
+            )
+        )
     return 0

@@ -21,11 +21,15 @@ def flow_arguments(function: F) -> F:
 def session_options(function: F) -> F:
     """--store, --runtime and --json."""
     decorated = click.option("--store", metavar="PATH", help="The store's path (GPUCACHE_STORE).")(function)
-    decorated = click.option("--runtime", metavar="KIND", help="local, ray, ray://host:port or inline (GPUCACHE_RUNTIME).")(decorated)
+    decorated = click.option(
+        "--runtime", metavar="KIND", help="local, ray, ray://host:port or inline (GPUCACHE_RUNTIME)."
+    )(decorated)
     return click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")(decorated)
 
 
-def opened(target: str, arguments: Sequence[str], store: str | None, runtime: str | None) -> tuple[Any, tuple[Any, ...]]:
+def opened(
+    target: str, arguments: Sequence[str], store: str | None, runtime: str | None
+) -> tuple[Any, tuple[Any, ...]]:
     """The flow that `target` names, and its arguments.
 
     Raises:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gpucache.flows import Call, PlannedCall, Run
 
-STYLES = {"hit": "green", "ran": "yellow", "joined": "cyan", "failed": "bold red", "skipped": "dim", "uncached": "magenta"}
+STYLES = {
+    "hit": "green",
+    "ran": "yellow",
+    "joined": "cyan",
+    "failed": "bold red",
+    "skipped": "dim",
+    "uncached": "magenta",
+}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -65,7 +72,13 @@ def size(nbytes: float) -> str:
 def call_rows(calls: Iterable[Call]) -> list[tuple[str, str, str, str, str]]:
     """Calls as rows of a table."""
     return [
-        (call.task, styled(call.state), duration(call.seconds), duration(call.saved_seconds or None), escaped("; ".join(call.reasons)))
+        (
+            call.task,
+            styled(call.state),
+            duration(call.seconds),
+            duration(call.saved_seconds or None),
+            escaped("; ".join(call.reasons)),
+        )
         for call in calls
     ]
 
@@ -104,7 +117,10 @@ def plan_document(call: PlannedCall) -> dict[str, Any]:
         "task": call.task,
         "key": call.key,
         "verdict": str(call.verdict),
-        "reasons": [{"kind": str(r.kind), "subject": r.subject, "before": r.before, "after": r.after, "text": str(r)} for r in call.reasons],
+        "reasons": [
+            {"kind": str(r.kind), "subject": r.subject, "before": r.before, "after": r.after, "text": str(r)}
+            for r in call.reasons
+        ],
         "seconds": call.seconds,
     }
 

@@ -26,11 +26,20 @@ def command(
     else:
         styles = {"hits": "green", "runs": "yellow", "may run": "cyan"}
         rows = [
-            (call.task, f"[{styles[call.verdict]}]{call.verdict}[/]", duration(call.seconds), escaped("; ".join(map(str, call.reasons))))
+            (
+                call.task,
+                f"[{styles[call.verdict]}]{call.verdict}[/]",
+                duration(call.seconds),
+                escaped("; ".join(map(str, call.reasons))),
+            )
             for call in plan.calls
         ]
         write_table(("task", "would", ">last took", "why"), rows)
         if plan.stopped_at is not None:
             click.echo(f"\nthe rest depends on the result of {plan.stopped_at}, which is not known before it runs")
-        click.echo(f"\n{len(plan.would_run)} of {len(plan.calls)} calls would run, or may" if not plan.is_all_hit else "\neverything hits")
+        click.echo(
+            f"\n{len(plan.would_run)} of {len(plan.calls)} calls would run, or may"
+            if not plan.is_all_hit
+            else "\neverything hits"
+        )
     return DIFFERENCES if exit_code and not plan.is_all_hit else OK

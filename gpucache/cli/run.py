@@ -8,7 +8,6 @@ import click
 
 from gpucache.cli.flows import FLOW_CONTEXT, flow_arguments, opened, session_options
 
-
 RESULT_MAX_BYTES = 65536
 
 
@@ -17,7 +16,13 @@ RESULT_MAX_BYTES = 65536
 @click.option("--force", multiple=True, metavar="TASK", help="Run this task even if its answer is known.")
 @session_options
 def command(
-    target: str, arguments: tuple[str, ...], force: tuple[str, ...], store: str | None, runtime: str | None, *, as_json: bool
+    target: str,
+    arguments: tuple[str, ...],
+    force: tuple[str, ...],
+    store: str | None,
+    runtime: str | None,
+    *,
+    as_json: bool,
 ) -> int:
     """Run a flow of a Python file. The flow's own arguments follow as --name value."""
     flow, values = opened(target, arguments, store, runtime)

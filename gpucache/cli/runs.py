@@ -32,6 +32,8 @@ def command(
         states = [str(call.state) for call in run.calls]
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started_at))
         counts = ", ".join(f"{states.count(state)} {styled(state)}" for state in dict.fromkeys(states))
-        rows.append((run.id, run.flow, run.status, when, duration(run.seconds), duration(run.saved_seconds or None), counts))
+        rows.append(
+            (run.id, run.flow, run.status, when, duration(run.seconds), duration(run.saved_seconds or None), counts)
+        )
     write_table(("run", "flow", "status", "started", ">time", ">saved", "calls"), rows)
     return 0

@@ -20,7 +20,14 @@ def command(store: str | None, runtime: str | None, *, repair: bool, as_json: bo
     report = current_session().store.verify(repair=repair)
     if as_json:
         problems = [{"name": name, "problem": problem} for name, problem in report.problems]
-        write_json("verify", rows=report.rows, blobs=report.blobs, bytes=report.nbytes, problems=problems, repaired=report.repaired)
+        write_json(
+            "verify",
+            rows=report.rows,
+            blobs=report.blobs,
+            bytes=report.nbytes,
+            problems=problems,
+            repaired=report.repaired,
+        )
     else:
         for name, problem in report.problems:
             click.echo(f"{name}: {problem}")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import click
-
 from gpucache.cli.output import duration, escaped, styled, write_json, write_table
-from gpucache.demo.writing import Shown, edit, need, run, write_pipeline
+from gpucache.demo.writing import Shown, edit, need, run, speaker, write_pipeline
 
 BEFORE, AFTER = "    strength = 0.01\n", "    strength = 0.1\n"
 
@@ -17,7 +15,7 @@ def show_digits(folder: Path, *, as_json: bool) -> int:
     """Write the pipeline into folder; run it cold, again, and after an edit of `train`; say what happened."""
     need("digits", "sklearn", "matplotlib")
     file = write_pipeline("digits", folder)
-    say = (lambda text: None) if as_json else click.echo
+    say = speaker(silent=as_json)
     say(f"{file} is a pipeline of seven tasks; read it, it is short.\n")
     runs = {}
     for name, headline in (
@@ -36,24 +34,34 @@ def show_digits(folder: Path, *, as_json: bool) -> int:
         return 0
     faster = runs["cold"].process_seconds / runs["again"].process_seconds
     picture = file.parent / "confusion.png"
-    say(f"The run in which everything hits took {duration(runs['again'].process_seconds)}, {faster:.0f} times less than the cold one.")
+    hit_s = duration(runs["again"].process_seconds)
+    say(f"The run in which everything hits took {hit_s}, {faster:.0f} times less than the cold one.")
     _keep_picture(runs["edited"], picture)
     say(f"The picture: {picture}\n")
     say(f"Now yours: edit {file.name}, a comment, a constant, a helper, then\n")
-    say(f"    cd {folder}\n    gpucache plan pipeline.py --store store\n    gpucache run pipeline.py --store store\n    gpucache show --store store")
+    say(f"    cd {folder}\n    gpucache plan pipeline.py --store store\n    gpucache run pipeline.py --store store")
+    say("    gpucache show --store store")
     return 0
 
 
 def _say_run(shown: Shown) -> None:
     calls = shown.document["calls"]
     rows = [
-        (call["task"], styled(call["state"]), duration(call["seconds"]), duration(call["saved_seconds"] or None), escaped("; ".join(call["reasons"])))
+        (
+            call["task"],
+            styled(call["state"]),
+            duration(call["seconds"]),
+            duration(call["saved_seconds"] or None),
+            escaped("; ".join(call["reasons"])),
+        )
         for call in calls
     ]
     write_table(("task", "state", ">time", ">saved", "why"), rows)
     ran = sum(call["state"] == "ran" for call in calls)
     saved = duration(shown.document["saved_seconds"] or None) or "nothing"
-    click.echo(f"{ran} of {len(calls)} ran; whole process {duration(shown.process_seconds)}; {saved} saved\n")
+    speaker(silent=False)(
+        f"{ran} of {len(calls)} ran; whole process {duration(shown.process_seconds)}; {saved} saved\n"
+    )
 
 
 def _document(shown: Shown) -> dict[str, object]:

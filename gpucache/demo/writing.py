@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -31,6 +32,17 @@ class Shown:
         return {call["task"]: call["state"] for call in self.document["calls"]}
 
 
+def speaker(*, silent: bool) -> Callable[[str], None]:
+    """What says things on stdout, or nothing at all where a program reads it."""
+    import click
+
+    def say(text: str) -> None:
+        if not silent:
+            click.echo(text)
+
+    return say
+
+
 def need(extra: str, *modules: str) -> None:
     """Refuse if a module is not installed.
 
@@ -51,7 +63,9 @@ def write_pipeline(demo: str, folder: Path) -> Path:
     text = resources.files(f"gpucache.demo.{demo}").joinpath("pipeline.py").read_text(encoding="utf-8")
     file = folder / "pipeline.py"
     if folder.exists() and any(folder.iterdir()):
-        raise DemoNotPossible("--dir", str(folder), "a folder that is new or empty, so that nothing of yours is overwritten")
+        raise DemoNotPossible(
+            "--dir", str(folder), "a folder that is new or empty, so that nothing of yours is overwritten"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return file.resolve()
@@ -71,7 +85,17 @@ def run(file: Path, *arguments: str) -> Shown:
     Raises:
         subprocess.CalledProcessError: It failed; what it wrote to stderr has gone to ours.
     """
-    command = [sys.executable, "-m", "gpucache", "run", str(file), "--json", "--store", str(file.parent / "store"), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "gpucache",
+        "run",
+        str(file),
+        "--json",
+        "--store",
+        str(file.parent / "store"),
+        *arguments,
+    ]
     started = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=file.parent)
     seconds = time.perf_counter() - started

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gpucache.flows.digest_of import digest
 from gpucache.flows.definition import Flow, flow
+from gpucache.flows.digest_of import digest
 from gpucache.flows.future import Future
+from gpucache.flows.history import Call, Run, RunFailed, run, runs
 from gpucache.flows.plan import Plan, PlannedCall, Verdict
 from gpucache.flows.residents import Resident, resident
-from gpucache.flows.history import Call, Run, RunFailed, run, runs
 from gpucache.flows.session import current_session, init, shutdown
 from gpucache.flows.tasks import AnyTask, AsyncTask, Cached, Task, task
 

@@ -19,10 +19,10 @@ from gpucache.digests import remembered, value_digest
 from gpucache.errors import NotIdentifiable, NotStorable, PlanStopped, StoreFull
 from gpucache.flows.binding import Binder
 from gpucache.flows.future import resolved
+from gpucache.flows.history import Run
 from gpucache.flows.plan import Plan
 from gpucache.flows.planner import Planner
 from gpucache.flows.recorder import Recorder
-from gpucache.flows.history import Run
 from gpucache.flows.session import Session, current_session
 from gpucache.flows.watcher import watcher
 from gpucache.ledger import CallLog, RunRow, code_facts, machine_facts, new_run_id
@@ -110,9 +110,7 @@ class Flow(Generic[P, R]):
             watcher.reset(token)
         return Plan(self.name, tuple(planner.calls), stopped_at)
 
-    def execute(
-        self, values: tuple[Any, ...], *, run_id: str | None = None, forced: Collection[str] = ()
-    ) -> Run[R]:
+    def execute(self, values: tuple[Any, ...], *, run_id: str | None = None, forced: Collection[str] = ()) -> Run[R]:
         """run() of arguments that are bound already, under a given id, with the tasks named in `forced` run anyway."""
         session = current_session()
         row = self._row(session, values, run_id or new_run_id())
@@ -125,7 +123,7 @@ class Flow(Generic[P, R]):
             outcome = (cast("R", resolved(cast("Callable[..., R]", self.fn)(*bound_args, **bound_kwargs))),)
             log.wait()  # a call that was submitted and not waited for belongs to the run too
             ended = msgspec.structs.replace(row, status="done", result=_stored(session, outcome[0]))
-        except BaseException as problem:  # an edge: whatever ended the run is written down
+        except BaseException as problem:  # noqa: BLE001  # an edge: whatever ended the run is written down
             outcome = problem
             ended = msgspec.structs.replace(row, **_failure(problem))
         finally:
@@ -185,5 +183,3 @@ def _failure(problem: BaseException) -> dict[str, str]:
     status = "interrupted" if isinstance(problem, KeyboardInterrupt | SystemExit) else "failed"
     last = traceback.format_exception_only(problem)[-1].strip()
     return {"status": status, "error": last, "traceback": "".join(traceback.format_exception(problem))}
-
-

@@ -63,9 +63,7 @@ class Call:
 class Run(Generic[R]):
     """One execution of a flow. Reads the ledger when asked, so it shows what is true now."""
 
-    def __init__(
-        self, session: Session, row: RunRow, outcome: tuple[R] | BaseException | None = None
-    ) -> None:
+    def __init__(self, session: Session, row: RunRow, outcome: tuple[R] | BaseException | None = None) -> None:
         self._session, self._row, self._outcome = session, row, outcome
 
     @property
@@ -80,7 +78,7 @@ class Run(Generic[R]):
 
     @property
     def status(self) -> str:
-        """"running", "done", "failed" or "interrupted", as of now."""
+        """How it stands now: running, done, failed or interrupted."""
         return self._fresh().status
 
     @property

@@ -92,7 +92,9 @@ class Called:
 
     def argument_digests(self) -> dict[str, bytes]:
         """The digests by parameter: what the arguments must still have after the body ran."""
-        return {self.task.binder.names[i]: digest for i, digest in zip(self.task.binder.counted, self.digests, strict=True)}
+        return {
+            self.task.binder.names[i]: digest for i, digest in zip(self.task.binder.counted, self.digests, strict=True)
+        }
 
     def changed_globals(self) -> tuple[str, ...]:
         """Globals that the body changed."""

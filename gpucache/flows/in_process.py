@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpucache.digests import value_digest
 from gpucache.events import State
 from gpucache.flows.future import resolved
-from gpucache.memo import Done, Work, checked, execute, explain, publish, take_flight
+from gpucache.memo import Done, Takeoff, Work, checked, execute, explain, publish
 
 if TYPE_CHECKING:
     from gpucache.flows.identify import Called
@@ -33,7 +33,7 @@ async def run_body_async(session: Session, called: Called, watched: Watched) -> 
     reasons = reasons_of(session, called, watched)
     called.values = resolved_all(called.values)
     work = work_of(session, called, watched, lambda: None)
-    flight = take_flight(session.store, work)
+    flight = Takeoff(session.store, work)
     landed = await asyncio.to_thread(flight.__enter__)
     try:
         if landed is None:
@@ -95,7 +95,7 @@ def reasons_of(session: Session, called: Called, watched: Watched) -> tuple[str,
         return ("it was forced",)
     if not watched.is_recorded:
         return ()
-    explanation = explain(session.store, called.task.name, called.key, called.parts(), called.own_component())
+    explanation = explain(session.store, called.task.name, called.key, called.parts(), own=called.own_component())
     return tuple(str(reason) for reason in explanation.reasons)
 
 

@@ -58,7 +58,7 @@ class Launch:
                 self._look_up()
             else:
                 self._send()
-        except BaseException as problem:  # an edge: this runs in callbacks, where an exception would be lost
+        except BaseException as problem:  # noqa: BLE001  # an edge: this runs in callbacks, where an exception would be lost
             self._fail(problem, State.FAILED)
 
     def _look_up(self) -> None:
@@ -102,7 +102,7 @@ class Launch:
                 return
             reply = inner.result()
             self._settle(reply.state, Arrived(self._session.store, reply.result), reply.saved_seconds)
-        except BaseException as problem:  # an edge, as in go()
+        except BaseException as problem:  # noqa: BLE001  # an edge, as in go()
             self._fail(problem, State.FAILED)
 
     def _join(self, running: concurrent.futures.Future[Any]) -> None:
@@ -116,9 +116,7 @@ class Launch:
     def _settle(self, state: State, value: Any, saved_seconds: float) -> None:
         result = value.manifest.digest if type(value) is Arrived else None
         self._future.state = state
-        self._watched.end(
-            self._called, state, saved_seconds=saved_seconds, reasons=self._reasons, result=result
-        )
+        self._watched.end(self._called, state, saved_seconds=saved_seconds, reasons=self._reasons, result=result)
         if self._future.set_running_or_notify_cancel():
             self._future.set_result(value)
 
@@ -127,9 +125,8 @@ class Launch:
         self._watched.end(self._called, state, reasons=self._reasons)
         if isinstance(problem, concurrent.futures.CancelledError):
             self._future.cancel()
-        elif self._future.cancelled() or not self._future.done() and self._future.set_running_or_notify_cancel():
-            if not self._future.cancelled():
-                self._future.set_exception(problem)
+        elif not self._future.done() and self._future.set_running_or_notify_cancel():
+            self._future.set_exception(problem)
 
 
 def _problem_of(future: concurrent.futures.Future[Any]) -> BaseException:

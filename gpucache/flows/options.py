@@ -46,7 +46,7 @@ class Options:
     env: Env | None = None
     cache: bool = True
     version: str | None = None
-    ignore: tuple[str, ...] = ()
+    ignore: Sequence[str] = ()
     follow: Follow = "project"
     numerics: Numerics = "any"
     retries: int = 0
@@ -65,8 +65,7 @@ class Options:
             raise BadSetting("workers", str(self.workers), "1 or more")
         if self.numerics not in get_args(Numerics):
             raise BadSetting("numerics", str(self.numerics), f"one of {get_args(Numerics)}")
-        if not isinstance(self.ignore, tuple):
-            object.__setattr__(self, "ignore", _names(self.ignore))
+        object.__setattr__(self, "ignore", _names(self.ignore))
         if self.version is not None and not isinstance(self.version, str):
             raise BadSetting("version", repr(self.version), "a string")
         _ = self.timeout_s, self.gpu_memory_bytes, self.memory_bytes

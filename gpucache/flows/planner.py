@@ -94,7 +94,7 @@ class Planner:
 
     def _look_up(self, task: AnyTask, called: Called) -> Any:
         store = self._session.store
-        found = explain(store, task.name, called.key, called.parts(), called.own_component())
+        found = explain(store, task.name, called.key, called.parts(), own=called.own_component())
         record = store.lookup(called.key) if found.hit else None
         if record is not None:
             try:
@@ -140,7 +140,7 @@ def _known(value: Any) -> Any:
 def _unknown_tasks(values: Any) -> Iterator[str]:
     for value in values:
         if isinstance(value, Unknown):
-            yield value._task
+            yield value._task  # noqa: SLF001  # a part of the same machine
         elif isinstance(value, Future):
             yield from _unknown_tasks((value.result(),))
         elif type(value) in (list, tuple):

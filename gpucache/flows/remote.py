@@ -62,9 +62,7 @@ class Reply:
     saved_seconds: float
 
 
-def parcel(
-    session: Session, task: AnyTask, values: tuple[Any, ...], called: Called | None, watched: Watched
-) -> Parcel:
+def parcel(session: Session, task: AnyTask, values: tuple[Any, ...], called: Called | None, watched: Watched) -> Parcel:
     """Pack a call for a worker. Its futures are done."""
     return Parcel(
         task=task,
@@ -116,5 +114,3 @@ def _travelling(value: Any) -> Any:
         if manifest is not None:
             return Stored(manifest)
     return resolved(value)
-
-

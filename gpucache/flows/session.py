@@ -52,7 +52,8 @@ class Session:
         if known is None:
             with self._lock:
                 known = self._fingerprints.setdefault(
-                    follow, Fingerprints(follow=follow, strict=self.config.strict)  # type: ignore[arg-type]  # Options checked it
+                    follow,
+                    Fingerprints(follow=follow, strict=self.config.strict),  # type: ignore[arg-type]  # Options checked it
                 )
         return known
 
@@ -134,4 +135,3 @@ def adopt(config: Config) -> Session:
 
 
 atexit.register(shutdown)
-

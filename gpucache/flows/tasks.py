@@ -63,7 +63,9 @@ class AnyTask:
         """Whether the call would hit, and if not, what changed. Runs nothing."""
         session, called = current_session(), self._called(args, kwargs)
         notes = called.code.fingerprint.notes
-        return explain(session.store, self.name, called.key, called.parts(), called.own_component(), tuple(notes))
+        return explain(
+            session.store, self.name, called.key, called.parts(), own=called.own_component(), notes=tuple(notes)
+        )
 
     def forget(self, *args: Any, **kwargs: Any) -> int:
         """Drop the record of the call with these arguments; without any, all of this task's. Returns how many.
@@ -118,8 +120,10 @@ class AnyTask:
         return f"<task {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By name where the name leads back here; else by value, the function's state set after the task exists,
-        so that a task that calls itself ends."""
+        """By name where the name leads back here, else by value.
+
+        By value, the function is set after the task exists, so that a task that calls itself ends.
+        """
         found: Any = sys.modules.get(self.fn.__module__)
         for step in self.fn.__qualname__.split("."):
             found = getattr(found, step, None)
@@ -251,10 +255,12 @@ def _by_name(module: str, qualname: str, options: Options, name: str) -> AnyTask
     found: Any = importlib.import_module(module)
     for step in qualname.split("."):
         found = getattr(found, step)
-    return cast("AnyTask", found) if found.options == options and found.name == name else type(found)(found.fn, options, name)
+    return (
+        cast("AnyTask", found)
+        if found.options == options and found.name == name
+        else type(found)(found.fn, options, name)
+    )
 
 
 def _blank(kind: type[AnyTask]) -> AnyTask:
     return kind.__new__(kind)
-
-

@@ -72,9 +72,7 @@ class Ledger:
         if exact:
             return _told_from_its_process(exact[0])
         several = ", ".join(_decode_run(row).id for row in fitting[:5])
-        raise NoSuchRecord(
-            "run", name, f"several start so: {several}" if several else "list them with `gpucache runs`"
-        )
+        raise NoSuchRecord("run", name, f"several start so: {several}" if several else "list them with `gpucache runs`")
 
     def runs(self, flow: str | None = None, *, since: float | None = None) -> Iterator[RunRow]:
         """Runs, newest first: of one flow, started after `since` (Unix time, s)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpucache.memo.environment import Numerics, environment_text
-from gpucache.memo.execute import Done, ResultNotStored, Work, checked, execute, find, publish, take_flight
+from gpucache.memo.execute import Done, ResultNotStored, Takeoff, Work, checked, execute, find, publish
 from gpucache.memo.explain import Explanation, Kind, Reason, differences, explain
 from gpucache.memo.key import Identity, Key, Parts, header_of, key_of
 from gpucache.shown import shown
@@ -18,6 +18,7 @@ __all__ = [
     "Parts",
     "Reason",
     "ResultNotStored",
+    "Takeoff",
     "Work",
     "checked",
     "differences",
@@ -29,5 +30,4 @@ __all__ = [
     "key_of",
     "publish",
     "shown",
-    "take_flight",
 ]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 Numerics = Literal["any", "family", "bitwise"]
 
-_TORCH_SWITCHES = (
+_TORCH_SWITCHES: tuple[tuple[str, Callable[[Any], object]], ...] = (
     ("matmul.allow_tf32", lambda torch: torch.backends.cuda.matmul.allow_tf32),
     ("cudnn.allow_tf32", lambda torch: torch.backends.cudnn.allow_tf32),
     ("cudnn.deterministic", lambda torch: torch.backends.cudnn.deterministic),

@@ -87,11 +87,11 @@ def execute(store: Store, work: Work) -> Done:
         NotStorable: The result can't be stored, and strict or travels says that it must be.
         Anything the body raises, as it is. Exceptions are never stored.
     """
-    with take_flight(store, work) as landed:
+    with Takeoff(store, work) as landed:
         return landed if landed is not None else run_and_publish(store, work)
 
 
-class take_flight(AbstractContextManager["Done | None"]):
+class Takeoff(AbstractContextManager["Done | None"]):
     """Hold the key's flight; give the record that appeared while we waited for it, or None: then run the body."""
 
     def __init__(self, store: Store, work: Work) -> None:
@@ -101,7 +101,9 @@ class take_flight(AbstractContextManager["Done | None"]):
     def __enter__(self) -> Done | None:
         self._flight.__enter__()
         try:
-            return None if self._work.forced or self._work.key is None else find(self._store, self._work.key, State.JOINED)
+            return (
+                None if self._work.forced or self._work.key is None else find(self._store, self._work.key, State.JOINED)
+            )
         except BaseException:
             self._flight.__exit__(None, None, None)
             raise

@@ -79,7 +79,9 @@ class Explanation:
         return f"{self.task}: would run, because {'; '.join(str(reason) for reason in self.reasons)}"
 
 
-def explain(store: Store, task: str, key: bytes, parts: Parts, own: str = "", notes: tuple[str, ...] = ()) -> Explanation:
+def explain(
+    store: Store, task: str, key: bytes, parts: Parts, *, own: str = "", notes: tuple[str, ...] = ()
+) -> Explanation:
     """Explain the call of `task` with this key and parts against what the store holds.
 
     Args:

@@ -115,8 +115,7 @@ class Blobs:
         """Every file under blobs/, by its name there."""
         found = []
         for folder in self._blobs.iterdir() if self._blobs.is_dir() else ():
-            for entry in os.scandir(folder):
-                found.append((f"{folder.name}/{entry.name}", entry.stat()))
+            found += [(f"{folder.name}/{entry.name}", entry.stat()) for entry in os.scandir(folder)]
         return found
 
     def temporaries(self) -> list[Path]:

@@ -1,7 +1,7 @@
 """Which blobs go first when room is short. Pure: the same candidates give the same victims.
 
-Score: seconds to compute again, per byte, halved for each HALF_LIFE_S that it lay unused: GreedyDual-Size-Frequency's idea (Cherkasova,
-HP Labs 1998) with age in place of a running clock, since readers don't write.
+Score: seconds to compute again, per byte, halved for each HALF_LIFE_S that it lay unused: the idea of
+GreedyDual-Size-Frequency (Cherkasova, HP Labs 1998) with age in place of a running clock, since readers don't write.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lmdb
 import xxhash
@@ -31,7 +31,7 @@ DATABASES = ("records", "recent", "parts", "values", "blobs", "runs", "calls", "
 class Index:
     """The rows of one store. Any thread may call any method; open() gives the one Index of a path in this process."""
 
-    _open: dict[str, Index] = {}
+    _open: ClassVar[dict[str, Index]] = {}
     _lock = threading.Lock()
 
     def __init__(self, path: Path) -> None:
@@ -178,7 +178,9 @@ class Index:
             if map_bytes > SMALLER_MAP_BYTES and isinstance(problem, lmdb.MemoryError):
                 hooks.emit(Degraded("the index", "its address space is limited, so it can hold less"))
                 return self._opened(SMALLER_MAP_BYTES)
-            raise StoreUnusable(str(self.path), str(problem), "put the store elsewhere with GPUCACHE_STORE") from problem
+            raise StoreUnusable(
+                str(self.path), str(problem), "put the store elsewhere with GPUCACHE_STORE"
+            ) from problem
 
 
 class Writer:

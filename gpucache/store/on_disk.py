@@ -62,9 +62,7 @@ class Store:
         StoreFormatUnknown: It is a store of a format that this gpucache does not know; nothing was changed.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str] | None = None, *, inline_max_bytes: int = INLINE_MAX_BYTES
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, inline_max_bytes: int = INLINE_MAX_BYTES) -> None:
         self.path = Path("~/.cache/gpucache" if path is None else path).expanduser().absolute()
         self._inline_max_bytes = inline_max_bytes
         _prepare(self.path)
@@ -424,11 +422,15 @@ def _check_format(path: Path, marker: Path) -> None:
     try:
         found = msgspec.json.decode(marker.read_bytes())
     except (msgspec.DecodeError, OSError) as problem:
-        raise StoreUnusable(str(path), f"its format.json can't be read: {problem}", "restore it, or choose another path") from problem
+        raise StoreUnusable(
+            str(path), f"its format.json can't be read: {problem}", "restore it, or choose another path"
+        ) from problem
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         known = found.get("format") if isinstance(found, dict) else found
         raise StoreFormatUnknown(
-            str(path), f"it has format {known!r}, this gpucache knows {FORMAT}", "use the gpucache that wrote it, or another path"
+            str(path),
+            f"it has format {known!r}, this gpucache knows {FORMAT}",
+            "use the gpucache that wrote it, or another path",
         )
 
 
@@ -455,5 +457,3 @@ def _recent(record: Record) -> bytes:
 
 def _safe(name: str) -> str:
     return name.replace("/", "_").replace("\0", "_") if name not in ("", ".", "..") else "file"
-
-

@@ -83,12 +83,16 @@ class NvmlSource:
                 absent.append((field, str(problem)))
                 return None
 
-        memory = optional("memory_reserved_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2))
+        memory = optional(
+            "memory_reserved_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
+        )
         reserved = None if memory is None else int(memory.reserved)
         memory = nvml.nvmlDeviceGetMemoryInfo(handle) if memory is None else memory
         busy = optional("utilisation_fraction", lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
         power = optional("power_w", lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000)
-        heat = optional("temperature_c", lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)))
+        heat = optional(
+            "temperature_c", lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
+        )
         listed = optional("processes", lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)) if processes else None
         return GpuReading(
             uuid=_text(nvml.nvmlDeviceGetUUID(handle)),

@@ -27,7 +27,8 @@ def test_values_are_in_the_signatures_order(args: tuple[int, ...], kwargs: dict[
 
 
 @pytest.mark.parametrize(
-    ("args", "kwargs"), [((1, 2), {"d": 4}), ((1, 2, 3, 4, 5), {"d": 4, "z": 1, "y": 2}), ((1,), {"b": 2, "d": 0, "e": 1})]
+    ("args", "kwargs"),
+    [((1, 2), {"d": 4}), ((1, 2, 3, 4, 5), {"d": 4, "z": 1, "y": 2}), ((1,), {"b": 2, "d": 0, "e": 1})],
 )
 def test_unbind_calls_the_function_with_what_was_bound(args: tuple[int, ...], kwargs: dict[str, int]) -> None:
     """bind and unbind are inverse for every kind of parameter."""

@@ -18,7 +18,7 @@ HOMES = {
     "ray": {"workers/on_ray.py"},
     "pynvml": {"telemetry/from_nvml.py"},
     "lmdb": {"store/index.py"},
-    "click": {"cli/"},
+    "click": {"cli/", "demo/"},
     "rich": {"cli/", "demo/"},
     "sklearn": {"demo/"},  # the demo is a user's program that we happen to ship
     "matplotlib": {"demo/"},
@@ -40,11 +40,12 @@ ENVIRONMENT = {
 # Who may read the wall clock (time.time, time_ns, datetime.now); durations, by monotonic clocks, are nobody's secret.
 CLOCK = {
     "memo/execute.py": "when a record was made",
-    "flows/flow.py": "when a run began and ended",
-    "flows/run.py": "how old a run is",
+    "flows/definition.py": "when a run began and ended",
+    "flows/history.py": "how old a run is",
     "flows/watcher.py": "when a call began",
     "ledger/ledger.py": "a run's id begins with its time",
     "store/upkeep.py": "how old a record or a stray file is",
+    "workers/watch.py": "when a process was started",
     "workers/ship.py": "whether a source file is younger than this process",
     "telemetry/from_nvml.py": "when a reading was taken",
 }

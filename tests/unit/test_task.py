@@ -309,7 +309,15 @@ def fibonacci(n: int) -> int:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("gpus", -1), ("gpus", 1.5), ("workers", 0), ("gpu_memory", "much"), ("timeout", "soon"), ("ignore", "x"), ("version", 3)],
+    [
+        ("gpus", -1),
+        ("gpus", 1.5),
+        ("workers", 0),
+        ("gpu_memory", "much"),
+        ("timeout", "soon"),
+        ("ignore", "x"),
+        ("version", 3),
+    ],
 )
 def test_bad_option_is_named(option: str, value: object) -> None:
     """An option that is not understood is refused when the task is made, by name and with what was expected."""

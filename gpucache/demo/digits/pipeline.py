@@ -45,7 +45,8 @@ def gradients(images: np.ndarray) -> np.ndarray:
 def pooled(maps: np.ndarray) -> np.ndarray:
     """Means over squares of 4 by 4 pixels, as one row per image."""
     blocks = maps.reshape(*maps.shape[:-2], 4, 4, 4, 4)
-    return blocks.mean(axis=(-3, -1)).reshape(len(maps), -1)
+    means: np.ndarray = blocks.mean(axis=(-3, -1))
+    return means.reshape(len(maps), -1)
 
 
 @gpc.task
@@ -79,19 +80,19 @@ def draw(matrix: np.ndarray) -> gpc.File:
     """The confusion matrix as a picture."""
     import tempfile
 
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
 
-    figure, axes = pyplot.subplots(figsize=(5, 5))
+    figure, axes = plt.subplots(figsize=(5, 5))
     axes.imshow(np.log1p(matrix), cmap="Blues")
     for (truth, guess), count in np.ndenumerate(matrix):
         axes.text(guess, truth, str(count), ha="center", va="center", color="white" if truth == guess else "black")
     axes.set(xlabel="guess", ylabel="truth", xticks=range(CLASSES), yticks=range(CLASSES), title="digits")
     path = Path(tempfile.mkdtemp()) / "confusion.png"
     figure.savefig(path, dpi=100)
-    pyplot.close(figure)
+    plt.close(figure)
     return gpc.File(path)
 
 

