@@ -157,4 +157,4 @@ def test_every_call_ends_once(story: list[tuple], cancel: bool) -> None:
 
     assert world.finished
     assert all(world.ended[call] == 1 for call in world.asks)
-    assert not (world.starting or world.idle or world.running or world.ending)
+    assert [*world.starting, *world.idle, *world.running, *world.ending] == []
