@@ -1,6 +1,9 @@
 #define XXH_INLINE_ALL
 #include "gc_digest.h"
 
+#include <pthread.h>
+#include <stdlib.h>
+
 #include "xxhash.h"
 
 #define LEAF_SEED 0
@@ -60,4 +63,39 @@ void gc_tree_digest(const void *data, size_t size, uint8_t *out) {
     write_le64(size, length);
     XXH3_128bits_update(&state, length, sizeof length);
     write_canonical(XXH3_128bits_digest(&state), out);
+}
+
+typedef struct {
+    const void *data;
+    size_t size, first, last;
+    uint8_t *leaves;
+} share;
+
+static void *digest_share(void *argument) {
+    const share *mine = argument;
+    gc_leaf_digests(mine->data, mine->size, mine->first, mine->last, mine->leaves);
+    return NULL;
+}
+
+void gc_tree_digest_threads(const void *data, size_t size, unsigned threads, uint8_t *out) {
+    size_t count = gc_leaf_count(size);
+    if (threads > GC_MAX_THREADS) threads = GC_MAX_THREADS;
+    if (threads > count) threads = (unsigned)count;
+    uint8_t *leaves = threads > 1 ? malloc(GC_DIGEST_BYTES * count) : NULL;
+    if (leaves == NULL) {
+        gc_tree_digest(data, size, out);
+        return;
+    }
+    pthread_t started[GC_MAX_THREADS];
+    int is_started[GC_MAX_THREADS];
+    share shares[GC_MAX_THREADS];
+    for (unsigned i = threads; i-- > 0;) { /* this thread takes share 0, when the others are on their way */
+        shares[i] = (share){data, size, count / threads * i, i + 1 == threads ? count : count / threads * (i + 1), leaves};
+        is_started[i] = i > 0 && pthread_create(&started[i], NULL, digest_share, &shares[i]) == 0;
+        if (!is_started[i]) digest_share(&shares[i]);
+    }
+    for (unsigned i = 1; i < threads; i++)
+        if (is_started[i]) pthread_join(started[i], NULL);
+    gc_root_digest(leaves, count, size, out);
+    free(leaves);
 }

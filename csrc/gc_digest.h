@@ -1,7 +1,7 @@
 /* The digest of bytes: XXH3-128 over a tree of 64 KiB leaves. gpucache/digests/tree.py is the reference.
  *
- * Pure functions of their arguments: any thread may call any of them, nothing is allocated, nothing is kept.
- * Digests are written in XXH3's canonical form, 16 bytes, most significant first, on every machine.
+ * Functions of their arguments alone: any thread may call any of them, nothing is kept. Only gc_tree_digest_threads
+ * allocates. Digests are written in XXH3's canonical form, 16 bytes, most significant first, on every machine.
  */
 #ifndef GC_DIGEST_H
 #define GC_DIGEST_H
@@ -11,6 +11,9 @@
 
 #define GC_DIGEST_BYTES 16
 #define GC_LEAF_BYTES ((size_t)65536)
+
+/* More threads than this only queue for memory. */
+#define GC_MAX_THREADS 64
 
 /* XXH3-128 of data[0, size) with this seed. data may be NULL if size is 0. out has GC_DIGEST_BYTES. */
 void gc_hash128(const void *data, size_t size, uint64_t seed, uint8_t *out);
@@ -27,5 +30,9 @@ void gc_root_digest(const uint8_t *leaves, size_t count, uint64_t size, uint8_t 
 
 /* The tree digest of data[0, size), on this thread, without allocating. */
 void gc_tree_digest(const void *data, size_t size, uint8_t *out);
+
+/* The same on up to `threads` threads (this one among them, at most GC_MAX_THREADS), all ended on return. Where memory or
+ * threads can't be had, those that are there do the work: there is no error, and one answer. */
+void gc_tree_digest_threads(const void *data, size_t size, unsigned threads, uint8_t *out);
 
 #endif

@@ -1,23 +1,30 @@
-"""Files and directories as results: their content is stored, and they come back as paths to it, read-only."""
+"""Files and directories as results: their content is stored, and they come back as paths to it, read-only.
+
+Laying out and describing them is here; making them again needs a place on a disk, which the store has (decode_form says what to
+make). A description is checked as it is read: no name leads out of the directory, none lies below a link or a file.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from gpucache.codec.kinds import Encoded, FilePart
+from gpucache.codec.kinds import Encoded, FilePart, type_name
 from gpucache.digests import Dir, File
-from gpucache.errors import NotStorable
+from gpucache.errors import NotStorable, RecordCorrupt
 
 NAME = "file"
+NO_PART = -1  # in an Entry that is a link
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One file of a directory, or the file itself: its relative name, its part, or where it points as a link."""
+    """One file of a directory, or the file itself: its relative name, its part, or where it points as a link.
+
+    Names that are not UTF-8 hold surrogates, as everywhere in Python's os.
+    """
 
     name: str
     part: int
@@ -33,36 +40,105 @@ class FileForm(msgspec.Struct, frozen=True, array_like=True):
     entries: tuple[Entry, ...]
 
 
+class _StoredEntry(msgspec.Struct, frozen=True, array_like=True):
+    """An Entry with its names as the bytes that the file system has."""
+
+    name: bytes
+    part: int
+    executable: bool
+    link: bytes | None
+
+
+class _StoredForm(msgspec.Struct, frozen=True, array_like=True):
+    is_dir: bool
+    name: bytes
+    entries: tuple[_StoredEntry, ...]
+
+
 _encode = msgspec.msgpack.Encoder().encode
-decode_form = msgspec.msgpack.Decoder(FileForm).decode
+_decode = msgspec.msgpack.Decoder(_StoredForm).decode
 
 
 def encode(value: File) -> Encoded:
     """A File or a Dir.
 
     Raises:
-        NotStorable: There is no such file.
+        NotStorable: There is no such file, or the directory holds something that is neither file, link nor directory.
     """
-    if isinstance(value, Dir):
+    if type(value) is Dir:
         return _encode_dir(value)
+    if type(value) is not File:
+        raise NotStorable(type_name(value), "it is a subclass of gpucache.File", "return a plain gpucache.File or Dir")
     if not value.path.is_file():
         raise NotStorable("gpucache.File", f"there is no file {value.path}", "write it before you return it")
-    entry = Entry(value.path.name, 0, _is_executable(value.path))
-    return Encoded(NAME, _encode(FileForm(False, value.path.name, (entry,))), (FilePart(value.path),))
+    name = os.fsencode(value.path.name)
+    entry = _StoredEntry(name, 0, _is_executable(value.path), None)
+    return Encoded(NAME, _encode(_StoredForm(False, name, (entry,))), (FilePart(value.path),))
 
 
 def _encode_dir(value: Dir) -> Encoded:
     if not value.path.is_dir():
         raise NotStorable("gpucache.Dir", f"there is no directory {value.path}", "make it before you return it")
-    entries: list[Entry] = []
-    parts: list[Any] = []
-    for name, path in value.files():
+    entries: list[_StoredEntry] = []
+    parts: list[FilePart] = []
+    for relative, path in value.files():
+        name = os.fsencode(relative)
         if path.is_symlink():
-            entries.append(Entry(name, -1, False, os.readlink(path)))
-        else:
-            entries.append(Entry(name, len(parts), _is_executable(path)))
+            entries.append(_StoredEntry(name, NO_PART, False, os.fsencode(os.readlink(path))))
+        elif path.is_file():
+            entries.append(_StoredEntry(name, len(parts), _is_executable(path), None))
             parts.append(FilePart(path))
-    return Encoded(NAME, _encode(FileForm(True, value.path.name, tuple(entries))), tuple(parts))
+        else:
+            raise NotStorable("gpucache.Dir", f"{path} is neither a file nor a link", "leave it out of the directory")
+    top = os.fsencode(value.path.name or value.path.resolve().name)
+    return Encoded(NAME, _encode(_StoredForm(True, top, tuple(entries))), tuple(parts))
+
+
+def decode_form(meta: bytes) -> FileForm:
+    """What to make: each entry's name is relative and stays within; its part, if it is no link, is a number from 0.
+
+    Raises:
+        RecordCorrupt: Not what encode() wrote, or names that would lead elsewhere.
+    """
+    try:
+        form = _decode(meta)
+    except (msgspec.DecodeError, RecursionError) as problem:
+        raise RecordCorrupt(NAME, str(problem)) from problem
+    _check(form)
+    entries = (
+        Entry(
+            os.fsdecode(entry.name),
+            entry.part,
+            entry.executable,
+            None if entry.link is None else os.fsdecode(entry.link),
+        )
+        for entry in form.entries
+    )
+    return FileForm(form.is_dir, os.fsdecode(form.name), tuple(entries))
+
+
+def _check(form: _StoredForm) -> None:
+    """Refuse what could be made only outside the directory, or over another entry."""
+    if b"/" in form.name or b"\0" in form.name or form.name == b"..":
+        raise RecordCorrupt(NAME, f"{form.name!r} is no name of a file")
+    if not form.is_dir and (len(form.entries) != 1 or form.entries[0].link is not None):
+        raise RecordCorrupt(NAME, "a file has one content")
+    names = {entry.name for entry in form.entries}
+    if len(names) != len(form.entries):
+        raise RecordCorrupt(NAME, "two entries have one name")
+    for entry in form.entries:
+        if not _stays_within(entry.name, names):
+            raise RecordCorrupt(NAME, f"{entry.name!r} does not stay within the directory")
+        if (entry.link is None) != (entry.part >= 0) or b"\0" in (entry.link or b"") or entry.link == b"":
+            raise RecordCorrupt(NAME, f"{entry.name!r} is neither a file nor a link")
+
+
+def _stays_within(name: bytes, names: set[bytes]) -> bool:
+    """Whether a name is relative, in normal form, and below no other entry (a link there could lead anywhere)."""
+    steps = name.split(b"/")
+    if any(step in (b"", b".", b"..") or b"\0" in step for step in steps):
+        return False
+    return not any(b"/".join(steps[:count]) in names for count in range(1, len(steps)))
 
 
 def _is_executable(path: Path) -> bool:

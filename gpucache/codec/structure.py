@@ -1,62 +1,77 @@
-"""Numbers, strings, dates, containers of them and arrays within: exact types come back, and no code runs to make them.
+"""Plain scalars, and containers of them with arrays and tensors within: exact types come back, and no code runs to make them.
 
-"plain" is one scalar as msgpack. "struct" is a tree: msgpack's own types for what it keeps exactly, [tag, ...] lists for the
-rest; arrays within become parts. What holds anything else is left to pickle as a whole.
+"plain" is one scalar as msgpack. "struct" is a tree: scalars as msgpack has them, everything else as a list [tag, ...]. Bulk
+(arrays, tensors, long texts and bytes, and the tree itself where it is long) becomes parts. What is shared stays shared: a
+container or an array that is met again is written as the number of its first appearance, so the two stay one object and
+nothing is laid out twice. What holds anything else, or itself, is left to pickle as a whole.
+
+Sharing is not kept within keys and members of sets: those are immutable, and hashing a few bytes of hostile back references
+could take for ever.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
-import fractions
-import pathlib
 import sys
-import uuid
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from gpucache.codec import array
-from gpucache.codec.kinds import Encoded, OpenPart
-from gpucache.errors import RecordCorrupt
+from gpucache.codec import array, scalars, tensor
+from gpucache.codec.kinds import BULK_FROM_BYTES, Encoded, OpenPart, type_name
+from gpucache.codec.scalars import Unfit
+from gpucache.digests import File
+from gpucache.errors import NotStorable, RecordCorrupt
 
 PLAIN, STRUCT = "plain", "struct"
 MAX_DEPTH = 150
+"""Levels that are written: each costs two of Python's thousand frames, in the reader of an already deep caller too."""
+_AGAIN, _ARRAY, _TENSOR, _DICT = "=", "a", "t", "d"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _PLAIN_TYPES = frozenset({type(None), bool, int, float, str, bytes})
-_INT_RANGE = range(-(2**63), 2**64)
-
-
-class _Unfit(Exception):
-    """The value holds something that this codec can't keep exactly."""
+_FLAT_TYPES = frozenset({type(None), bool, float})
+_SEQUENCES: dict[type, str] = {list: "l", tuple: "q", set: "s", frozenset: "z"}
+_MAKERS: dict[str, type] = {tag: kind for kind, tag in _SEQUENCES.items()}
+_SETS = ("s", "z")
 
 
 def encode_plain(value: Any) -> Encoded | None:
-    """One scalar, or None if it is none."""
+    """One scalar, or None if it is none, or has a size or a content that msgpack does not take."""
     kind = type(value)
-    if kind not in _PLAIN_TYPES or (kind is int and value not in _INT_RANGE):
+    if kind not in _PLAIN_TYPES:
+        return None
+    if (kind is str or kind is bytes) and len(value) >= BULK_FROM_BYTES:
         return None
     try:
         return Encoded(PLAIN, _encode(value))
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):  # lone surrogates; an int over 64 bits
         return None
 
 
 def decode_plain(meta: bytes) -> Any:
-    """The scalar."""
-    return _unpacked(meta)
+    """The scalar.
+
+    Raises:
+        RecordCorrupt: It is none.
+    """
+    value = _unpacked(meta, PLAIN)
+    if type(value) not in _PLAIN_TYPES:
+        raise RecordCorrupt(PLAIN, f"a {type(value).__name__} is no scalar")
+    return value
 
 
 def encode(value: Any) -> Encoded | None:
-    """A tree of values, or None if it holds anything that would not come back exactly."""
-    parts: list[Any] = []
+    """A tree of values, or None if it holds anything that would not come back exactly.
+
+    Raises:
+        NotStorable: It holds a gpucache.File, whose content would stay behind, or a tensor with a grad_fn.
+    """
     try:
-        return Encoded(STRUCT, _encode(_tree(value, parts, 0)), tuple(parts))
-    except (_Unfit, UnicodeEncodeError):
-        return None
+        writer = _Writer(any_text=False)
+        return writer.encoded(value)
+    except UnicodeEncodeError:  # some text within is not UTF-8: rare, so looked for only now
+        return _Writer(any_text=True).encoded(value)
 
 
 def decode(meta: bytes, open_part: OpenPart) -> Any:
@@ -65,139 +80,196 @@ def decode(meta: bytes, open_part: OpenPart) -> Any:
     Raises:
         RecordCorrupt: Not what encode() wrote.
     """
+    tree = _unpacked(meta, STRUCT)
+    if type(tree) is int:
+        tree = _unpacked(open_part(tree, False), STRUCT) if tree >= 0 else None
+    if type(tree) is not list:
+        raise RecordCorrupt(STRUCT, "no tree of values")
     try:
-        return _value(_unpacked(meta), open_part)
-    except (TypeError, ValueError, IndexError, KeyError, ArithmeticError, RecursionError) as problem:
+        return _Reader(open_part).value(tree)
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as problem:
         raise RecordCorrupt(STRUCT, f"{type(problem).__name__}: {problem}") from problem
 
 
-def _unpacked(meta: bytes) -> Any:
+def _unpacked(data: Any, codec: str) -> Any:
     try:
-        return _decode(meta)
-    except (msgspec.DecodeError, RecursionError) as problem:
-        raise RecordCorrupt(PLAIN, str(problem)) from problem
+        return _decode(data)
+    except (ValueError, RecursionError) as problem:  # msgspec's own errors are ValueErrors
+        raise RecordCorrupt(codec, str(problem)) from problem
 
 
-def _tree(value: Any, parts: list[Any], depth: int) -> Any:
-    kind = type(value)
-    if kind in _PLAIN_TYPES and (kind is not int or value in _INT_RANGE):
+class _Writer:
+    """One tree in the making."""
+
+    __slots__ = ("any_text", "open", "parts", "seen", "storages")
+
+    def __init__(self, *, any_text: bool) -> None:
+        self.any_text = any_text  # whether texts may hold lone surrogates
+        self.parts: list[Any] = []
+        self.seen: dict[int, int] = {}  # id of what was written -> its number
+        self.open: set[int] = set()  # ids of the containers around the current value
+        self.storages: set[int] = set()
+
+    def encoded(self, value: Any) -> Encoded | None:
+        try:
+            tree = _encode(self.tree(value, 0, hashed=False))
+        except (Unfit, OverflowError):
+            return None
+        if len(tree) < BULK_FROM_BYTES:
+            return Encoded(STRUCT, tree, tuple(self.parts))
+        return Encoded(STRUCT, _encode(len(self.parts)), (*self.parts, tree))
+
+    def tree(self, value: Any, depth: int, *, hashed: bool) -> Any:
+        kind = type(value)
+        if kind in _PLAIN_TYPES:
+            return self.scalar(kind, value)
+        writer = scalars.WRITERS.get(kind)
+        if writer is not None and kind is not bytearray:
+            return writer(value)
+        if kind in _SEQUENCES or kind is dict or kind is bytearray:
+            return self.container(kind, value, depth, hashed)
+        found = scalars.numpy_scalar(value)
+        return self.bulk(value) if found is None else found
+
+    def scalar(self, kind: type, value: Any) -> Any:
+        if kind is int:
+            return value if -(2**63) <= value < 2**64 else [scalars.INT, scalars.int_bytes(value)]
+        if kind is bytes and len(value) >= BULK_FROM_BYTES:
+            return [scalars.BYTES, self.part(value)]
+        if kind is str and (self.any_text or len(value) >= BULK_FROM_BYTES):
+            raw = value.encode("utf-8", "surrogatepass")
+            return [scalars.TEXT, raw if len(raw) < BULK_FROM_BYTES else self.part(raw)]
         return value
-    if depth > MAX_DEPTH:
-        raise _Unfit
-    if kind in _SEQUENCES:
-        return [_SEQUENCES[kind], *(_tree(item, parts, depth + 1) for item in value)]
-    if kind is dict:
-        flat = [_tree(item, parts, depth + 1) for pair in value.items() for item in pair]
-        return ["d", *flat]
-    writer = _WRITERS.get(kind)
-    if writer is not None:
-        return writer(value)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        if kind is numpy.ndarray and array.fits(value):
-            return _array(value, parts)
-        if isinstance(value, numpy.generic) and kind in numpy.sctypeDict.values() and not value.dtype.hasobject:
-            return ["n", value.dtype.str, value.tobytes()] if value.dtype.names is None else _unfit()
-    raise _Unfit
+
+    def container(self, kind: type, value: Any, depth: int, hashed: bool) -> list[Any]:
+        address = id(value)
+        if not hashed and address in self.seen:
+            return [_AGAIN, self.seen[address]]
+        if depth > MAX_DEPTH or address in self.open:
+            raise Unfit
+        self.open.add(address)
+        written = self.content(kind, value, depth + 1, hashed)
+        self.open.discard(address)
+        if not hashed:
+            self.seen[address] = len(self.seen)
+        return written
+
+    def content(self, kind: type, value: Any, depth: int, hashed: bool) -> list[Any]:
+        if kind is bytearray:
+            return ["B", bytes(value) if len(value) < BULK_FROM_BYTES else self.part(bytes(value))]
+        if kind is dict:
+            flat: list[Any] = [_DICT]
+            for key, item in value.items():
+                flat.append(self.tree(key, depth, hashed=True))
+                flat.append(self.tree(item, depth, hashed=False))
+            return flat
+        tag = _SEQUENCES[kind]
+        if _FLAT_TYPES.issuperset(map(type, value)):
+            return [tag, *value]
+        within = hashed or tag in _SETS
+        return [tag, *[self.tree(item, depth, hashed=within) for item in value]]
+
+    def bulk(self, value: Any) -> list[Any]:
+        """An array or a tensor."""
+        library = type(value).__module__.partition(".")[0]
+        if library == "numpy":
+            return self.numbered(value, _ARRAY, array.parts_of(value))
+        if library == "torch" and "torch" in sys.modules:
+            return self.numbered(value, _TENSOR, self.lone_tensor(value))
+        if isinstance(value, File):
+            raise NotStorable(
+                type_name(value),
+                "within another value only its path would be kept, not its content",
+                "return the File or the Dir itself, or one Dir with all of them",
+            )
+        raise Unfit
+
+    def numbered(self, value: Any, tag: str, found: tuple[Any, Any] | None) -> list[Any]:
+        if id(value) in self.seen:
+            return [_AGAIN, self.seen[id(value)]]
+        if found is None:
+            raise Unfit
+        self.seen[id(value)] = len(self.seen)
+        return [tag, self.part(found[1]), msgspec.structs.astuple(found[0])]
+
+    def lone_tensor(self, value: Any) -> tuple[Any, Any] | None:
+        """A tensor's form and bytes, if no other tensor here shares its memory: writing to one would show in the other."""
+        found = None if id(value) in self.seen else tensor.parts_of(value)
+        if found is not None:
+            address = tensor.storage_address(value)
+            if address and address in self.storages:
+                raise Unfit
+            self.storages.add(address)
+        return found
+
+    def part(self, data: Any) -> int:
+        self.parts.append(data)
+        return len(self.parts) - 1
 
 
-def _unfit() -> Any:
-    raise _Unfit
+class _Reader:
+    """One tree being read. Numbers what it makes as the writer did: when it is complete."""
+
+    __slots__ = ("made", "open_part")
+
+    def __init__(self, open_part: OpenPart) -> None:
+        self.open_part = open_part
+        self.made: list[Any] = []
+
+    def value(self, tree: Any, *, hashed: bool = False) -> Any:
+        if type(tree) is not list:
+            if type(tree) not in _PLAIN_TYPES:
+                raise ValueError(f"a bare {type(tree).__name__}")
+            return tree
+        tag = tree[0]
+        if tag in _MAKERS:
+            value = self.sequence(tag, tree, hashed)
+        elif tag == _DICT:
+            value = self.dictionary(tree)
+        elif tag == _AGAIN:
+            if hashed:
+                raise ValueError("a back reference in a key")
+            return self.made[_index(tree[1])]
+        elif tag == "B":
+            value = bytearray(self.raw(tree[1]))
+        elif tag in (_ARRAY, _TENSOR):
+            value = self.bulk(tag, tree)
+        elif tag == scalars.BYTES:
+            return bytes(self.raw(tree[1]))
+        elif tag == scalars.TEXT:
+            return str(self.raw(tree[1]), "utf-8", "surrogatepass")
+        else:
+            return scalars.READERS[tag](tree[1:])
+        if not hashed:
+            self.made.append(value)
+        return value
+
+    def sequence(self, tag: str, tree: list[Any], hashed: bool) -> Any:
+        within = hashed or tag in _SETS
+        items = tree[1:]
+        if not _PLAIN_TYPES.issuperset(map(type, items)):
+            items = [self.value(item, hashed=within) for item in items]
+        return items if tag == "l" else _MAKERS[tag](items)
+
+    def dictionary(self, tree: list[Any]) -> dict[Any, Any]:
+        if len(tree) % 2 == 0:
+            raise ValueError("a key without a value")
+        flat = iter(tree[1:])
+        return {self.value(key, hashed=True): self.value(item) for key, item in zip(flat, flat, strict=True)}
+
+    def bulk(self, tag: str, tree: list[Any]) -> Any:
+        index, form = tree[1:]
+        if tag == _ARRAY:
+            return array.from_parts(msgspec.convert(form, array.ArrayForm), self.open_part(_index(index), False))
+        return tensor.from_parts(msgspec.convert(form, tensor.TensorForm), self.open_part(_index(index), True))
+
+    def raw(self, where: Any) -> Any:
+        """Bytes that stand in the tree, or are the part of this number."""
+        return where if type(where) is bytes else self.open_part(_index(where), False)
 
 
-def _array(value: Any, parts: list[Any]) -> list[Any]:
-    form, data = array.parts_of(value)
-    parts.append(data)
-    return ["a", len(parts) - 1, form.dtype, form.shape, form.fortran]
-
-
-_SEQUENCES: dict[type, str] = {list: "l", tuple: "t", set: "s", frozenset: "z"}
-_PATHS: dict[type, str] = {
-    kind: kind.__name__ for kind in (type(pathlib.Path()), pathlib.PurePosixPath, pathlib.PureWindowsPath)
-}
-
-
-def _datetime(value: dt.datetime) -> list[Any]:
-    if value.tzinfo is not None and value.tzinfo is not dt.UTC:
-        raise _Unfit
-    return ["D", value.replace(tzinfo=None, fold=0).isoformat(), value.fold, value.tzinfo is not None]
-
-
-_WRITERS: dict[type, Callable[[Any], Any]] = {
-    int: lambda value: ["i", str(value) if abs(value) < 10**4000 else hex(value)],
-    complex: lambda value: ["c", value.real, value.imag],
-    bytearray: lambda value: ["B", bytes(value)],
-    decimal.Decimal: lambda value: ["e", str(value)],
-    fractions.Fraction: lambda value: ["f", str(value.numerator), str(value.denominator)],
-    uuid.UUID: lambda value: ["u", value.bytes],
-    dt.date: lambda value: ["y", value.isoformat()],
-    dt.datetime: _datetime,
-    dt.timedelta: lambda value: ["T", value.days, value.seconds, value.microseconds],
-    range: lambda value: ["r", str(value.start), str(value.stop), str(value.step)],
-    **{kind: lambda value, name=name: ["p", name, str(value)] for kind, name in _PATHS.items()},
-}
-
-
-def _value(tree: Any, open_part: OpenPart) -> Any:
-    if type(tree) is not list:
-        if type(tree) is dict:
-            raise ValueError("a bare map")
-        return tree
-    return _READERS[tree[0]](tree[1:], open_part)
-
-
-def _items(tree: list[Any], open_part: OpenPart) -> list[Any]:
-    return [_value(item, open_part) for item in tree]
-
-
-def _dict(tree: list[Any], open_part: OpenPart) -> dict[Any, Any]:
-    flat = _items(tree, open_part)
-    if len(flat) % 2:
-        raise ValueError("a key without a value")
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _read_array(tree: list[Any], open_part: OpenPart) -> Any:
-    index, dtype, shape, fortran = tree
-    return array.from_parts(array.ArrayForm(dtype, tuple(shape), fortran), open_part(index, False))
-
-
-def _read_scalar(tree: list[Any], _: OpenPart) -> Any:
-    import numpy as np
-
-    dtype = np.dtype(tree[0])
-    if dtype.hasobject or dtype.itemsize != len(tree[1]):
-        raise ValueError("not a scalar of this type")
-    return np.frombuffer(tree[1], dtype=dtype)[0] if dtype.itemsize else dtype.type()
-
-
-def _read_datetime(tree: list[Any], _: OpenPart) -> dt.datetime:
-    text, fold, utc = tree
-    return dt.datetime.fromisoformat(text).replace(fold=fold, tzinfo=dt.UTC if utc else None)
-
-
-def _read_path(tree: list[Any], _: OpenPart) -> Any:
-    kinds = {name: kind for kind, name in _PATHS.items()}
-    return kinds[tree[0]](tree[1])
-
-
-_READERS: dict[str, Callable[[list[Any], OpenPart], Any]] = {
-    "l": _items,
-    "t": lambda tree, open_part: tuple(_items(tree, open_part)),
-    "s": lambda tree, open_part: set(_items(tree, open_part)),
-    "z": lambda tree, open_part: frozenset(_items(tree, open_part)),
-    "d": _dict,
-    "a": _read_array,
-    "n": _read_scalar,
-    "i": lambda tree, _: int(tree[0], 0),
-    "c": lambda tree, _: complex(tree[0], tree[1]),
-    "B": lambda tree, _: bytearray(tree[0]),
-    "e": lambda tree, _: decimal.Decimal(tree[0]),
-    "f": lambda tree, _: fractions.Fraction(int(tree[0]), int(tree[1])),
-    "u": lambda tree, _: uuid.UUID(bytes=tree[0]),
-    "y": lambda tree, _: dt.date.fromisoformat(tree[0]),
-    "D": _read_datetime,
-    "T": lambda tree, _: dt.timedelta(tree[0], tree[1], tree[2]),
-    "r": lambda tree, _: range(int(tree[0]), int(tree[1]), int(tree[2])),
-    "p": _read_path,
-}
+def _index(number: Any) -> int:
+    """A number of a part or of a value: Python would count a negative one from the end."""
+    if type(number) is not int or number < 0:
+        raise ValueError("no such number")
+    return number

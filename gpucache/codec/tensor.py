@@ -1,11 +1,11 @@
 """torch tensors on the CPU as their raw elements; they come out copy-on-write, since torch has no read-only tensors.
 
-The order of axes is kept where it has no gaps (transposed, channels_last), so such tensors are laid out without a copy. A tensor
-that remembers how it was computed (a grad_fn) is refused: it would come back as a leaf, and training would silently stop there.
-As torch does itself, .grad and hooks are not kept.
+The order of axes is kept where it has no gaps (transposed, channels_last), so such tensors are laid out without a copy. A
+tensor that remembers how it was computed (a grad_fn) is refused: it would come back as a leaf, and training would silently stop
+there. As torch does itself, .grad and hooks are not kept.
 
-Also how pickle keeps tensors within other objects (models, optimizer states): storage by storage, out of band and shared as they
-were, where torch itself copies each storage through torch.save.
+Also how pickle keeps tensors within other objects (models, optimizer states): storage by storage, out of band and shared as
+they were, where torch itself copies each storage through torch.save.
 """
 
 from __future__ import annotations

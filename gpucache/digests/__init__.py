@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from gpucache.digests import of_standard as _of_standard  # noqa: F401  # registers its encoders
+from gpucache.digests._canonical import combine, encode, value_digest
 from gpucache.digests._kernel import hash128, tree_digest
-from gpucache.digests.canonical import Symbols, encode, register_type, value_digest
-from gpucache.digests.combine import combine
+from gpucache.digests.canonical import Symbols
 from gpucache.digests.core import ALGORITHM, DIGEST_BYTES, Digest
+from gpucache.digests.encoders import register_type
 from gpucache.digests.file import Dir, File, file_digest
 from gpucache.digests.known import remember, remembered
 from gpucache.digests.tree import tree_digest_reference

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 ALGORITHM = "xxh3-128"
 DIGEST_BYTES = 16
+
+_TEXT = re.compile(rf"(?:{ALGORITHM}:)?([0-9a-fA-F]{{{2 * DIGEST_BYTES}}})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,13 +28,12 @@ class Digest:
 
     @classmethod
     def parse(cls, text: str) -> Digest:
-        """The digest that str() gave.
+        """The digest that str() gave; the algorithm may be left out.
 
         Raises:
             ValueError: Not "<algorithm>:<32 hex digits>" of an algorithm that we know.
         """
-        algorithm, _, digits = text.rpartition(":")
-        raw = bytes.fromhex(digits)
-        if algorithm not in ("", ALGORITHM) or len(raw) != DIGEST_BYTES:
+        found = _TEXT.fullmatch(text)
+        if found is None:
             raise ValueError(f"{text!r} is not a digest; expected {ALGORITHM}: and {2 * DIGEST_BYTES} hex digits")
-        return cls(ALGORITHM, raw)
+        return cls(ALGORITHM, bytes.fromhex(found[1]))

@@ -1,18 +1,80 @@
-"""The standard library's values whose own reduce tells more than they are: paths."""
+"""The standard library's values whose own reduce tells more or less than they are: paths, enums, methods, views."""
 
 from __future__ import annotations
 
+import enum
 import pathlib
-from typing import Any
+import struct
+import types
+from typing import TYPE_CHECKING, Any
 
-from gpucache.digests.canonical import Walker, add_encoder
+from gpucache.digests import of_objects
+from gpucache.digests.encoders import add_encoder, add_family
+
+if TYPE_CHECKING:
+    from gpucache.digests.canonical import Walker
 
 
-def _path(walker: Walker, value: Any) -> None:
-    """A path is its text; which class of path a platform makes of it does not count, pure or not does."""
-    pure = b"" if isinstance(value, pathlib.Path) else b"pure"
-    walker.tag(b"p", pure, str(value).encode("utf-8", "surrogateescape"))
+def _path(walker: Walker, value: pathlib.Path) -> None:
+    """A path of this machine is its text, whichever class the platform makes of it."""
+    walker.begin(b"Path", value)
+    walker.tag(b"", value.as_posix().encode("utf-8", "surrogateescape"))
 
 
-for _kind in (pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath):
-    add_encoder(_kind, _path)
+def _pure_path(walker: Walker, value: pathlib.PurePath) -> None:
+    walker.begin(b"PurePath", value)
+    walker.tag(b"", type(value).__name__.encode(), str(value).encode("utf-8", "surrogateescape"))
+
+
+def _enum(walker: Walker, value: enum.Enum) -> None:
+    """A member: its class, its name (None for a combination of flags) and its value, not what was set on it since."""
+    walker.tag(b"X", b"Enum")
+    walker.tag(b"", walker.class_token(type(value)))
+    walker.child(".name", value._name_)
+    walker.child(".value", value._value_)
+
+
+def _method(walker: Walker, value: types.MethodType) -> None:
+    """A bound method: its function and what it is bound to. Its reduce asks the object for the name, and may find another."""
+    token = None if walker.symbols is None else walker.symbols.token(value)
+    if token is not None:
+        walker.tag(b"Y", token)
+        return
+    walker.begin(b"method", value)
+    walker.child(".__func__", value.__func__)
+    walker.child(".__self__", value.__self__)
+
+
+def _mapping_proxy(walker: Walker, value: types.MappingProxyType[Any, Any]) -> None:
+    walker.begin(b"mappingproxy", value)
+    walker.child("", dict(value))
+
+
+def _memoryview(walker: Walker, value: memoryview) -> None:
+    """What a view shows: format, shape and elements in logical order; whose memory it is does not count."""
+    walker.begin(b"memoryview", value)
+    shape = value.shape or ()
+    walker.tag(b"", value.format.encode(), struct.pack(f"<{len(shape)}Q", *shape), value.tobytes())
+
+
+def _singleton(walker: Walker, value: object) -> None:
+    walker.begin(repr(value).encode(), value)
+
+
+def _code(walker: Walker, value: Any) -> None:
+    of_objects.encode_object(walker, value)
+
+
+add_encoder(pathlib.PosixPath, _path)
+add_encoder(pathlib.WindowsPath, _path)
+add_encoder(pathlib.PurePosixPath, _pure_path)
+add_encoder(pathlib.PureWindowsPath, _pure_path)
+add_family(enum.Enum, _enum)
+add_encoder(types.MethodType, _method)
+add_encoder(types.MappingProxyType, _mapping_proxy)
+add_encoder(memoryview, _memoryview)
+add_encoder(type(...), _singleton)
+add_encoder(type(NotImplemented), _singleton)
+# Code is met often: looked up once, it needs no walk along its bases.
+for _kind in (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType):
+    add_encoder(_kind, _code)

@@ -10,17 +10,19 @@ from __future__ import annotations
 import concurrent.futures
 import itertools
 import logging
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from gpucache.config import Config
-from gpucache.errors import WorkersBroken
+from gpucache.errors import BadSetting, WorkersBroken
 from gpucache.runtime.demand import Env, Resources
 from gpucache.runtime.driver import Driver
 
 if TYPE_CHECKING:
+    from gpucache.executors.cached import CachedCalls
     from gpucache.store import Store
 
 P = ParamSpec("P")
@@ -38,7 +40,8 @@ class Executor(concurrent.futures.Executor):
         memory_bytes: Host memory that each call counts for.
         env: The workers' environment.
         initializer: Run in each worker before its first call, with initargs. If it raises, the executor is broken.
-        cache: Calls are tasks of the session (gpucache.init): a call whose answer is known is not run.
+        cache: A call whose answer is in the store (GPUCACHE_STORE, or the one given) is not run. Functions and arguments
+            must have an identity then; initializers are refused, because results may depend on them.
         runtime: "local", "ray", "ray://host:port" or "inline"; None: the session's, or GPUCACHE_RUNTIME.
         store: Where large arrays travel through, both ways; they arrive mapped and read-only. None: they are pickled.
         retries: How often a call that raised is run again.
@@ -66,13 +69,23 @@ class Executor(concurrent.futures.Executor):
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        config = Config.from_env(runtime=runtime)
+        config = _session_config(runtime)
         if max_workers is not None:
             config = replace(config, max_workers=max_workers)
-        self._driver = Driver(config, initializer=initializer, initargs=initargs, on_broken=_log_broken)
         self._resources = Resources(
             cpus=cpus, gpus=gpus, gpu_memory_bytes=gpu_memory_bytes, memory_bytes=memory_bytes, env=env
         )
+        self._cached: CachedCalls | None = None
+        if cache:
+            if initializer is not None:
+                raise BadSetting("initializer", repr(initializer), "None with cache=True")
+            from gpucache.executors.cached import CachedCalls
+
+            config = config if store is None else replace(config, store=str(store.path))
+            self._cached = CachedCalls(config, self._resources, retries=retries, timeout_s=timeout_s)
+            self._driver = self._cached.driver
+        else:
+            self._driver = Driver(config, initializer=initializer, initargs=initargs, on_broken=_log_broken)
         self._store = store
         self._retries = retries
         self._timeout_s = timeout_s
@@ -89,6 +102,9 @@ class Executor(concurrent.futures.Executor):
         """
         if self._driver.broken is not None:
             raise self._driver.broken
+        if self._cached is not None:
+            self._driver.check_usable()
+            return cast("concurrent.futures.Future[R]", self._cached.submit(fn, args, kwargs))
         future = self._driver.submit(
             fn,
             args,
@@ -123,8 +139,20 @@ class Executor(concurrent.futures.Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # as inherited
         """Take no more calls; end the workers when the calls that are there have ended."""
+        if self._cached is not None:
+            if cancel_futures:
+                self._cached.cancel()
+            if wait:
+                self._cached.wait()
         self._driver.shutdown(wait=wait, cancel_futures=cancel_futures)
         self._finalizer.detach()
+
+
+def _session_config(runtime: str | None) -> Config:
+    """The settings of gpucache.init, if it was called, else of the environment."""
+    sessions = sys.modules.get("gpucache.flows.session")
+    config = Config.from_env() if sessions is None else sessions.current_session().config
+    return config if runtime is None else replace(config, runtime=runtime)
 
 
 def _log_broken(error: WorkersBroken) -> None:

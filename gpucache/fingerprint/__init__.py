@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from gpucache.fingerprint.distributions import distribution_of
 from gpucache.fingerprint.fingerprints import Fingerprint, Fingerprints
-from gpucache.fingerprint.project import distribution_of, is_project_file, is_project_module
+from gpucache.fingerprint.project import Project
 
-__all__ = ["Fingerprint", "Fingerprints", "distribution_of", "is_project_file", "is_project_module"]
+__all__ = ["Fingerprint", "Fingerprints", "Project", "distribution_of"]

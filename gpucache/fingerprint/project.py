@@ -1,113 +1,163 @@
-"""What belongs to the user's project, to an installed distribution, or to Python; and which version a distribution has.
+"""What is the project's code, what is a library's, what is Python's own.
 
-The project is what does not lie where packages are installed: it needs no configuration, and an editable install counts as
-project. Nothing is imported to answer.
+The project is whatever lies outside Python's library and outside site-packages: the code under a pyproject, a
+repository, an editable install, a notebook. The current directory says nothing. A module's name for people is derived from its file, so
+that a script run as __main__ and the same file imported have one name.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
+import importlib.machinery
 import os
-import re
+import site
 import sys
 import sysconfig
+import types
 from collections.abc import Iterable
-from functools import lru_cache
-from pathlib import Path
-from types import ModuleType
+from functools import cache
 
-GPUCACHE = str(Path(__file__).resolve().parent.parent)
-_INSTALLED = ("site-packages", "dist-packages")
-
-
-@lru_cache(maxsize=1)
-def _python_folders() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    return tuple({os.path.realpath(paths[name]) + os.sep for name in ("stdlib", "platstdlib")})
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_ROOT_MARKS = ("pyproject.toml", "setup.py", "setup.cfg", ".git", ".hg")
+_EXTENSIONS = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 
 
-@lru_cache(maxsize=4096)
-def is_project_file(file: str) -> bool:
-    """Whether code in this file is the user's own: neither installed, nor Python's, nor gpucache's."""
-    if file.startswith("<") and not file.startswith("<ipython"):
-        return False
-    real = os.path.realpath(file)
-    if any(f"{os.sep}{name}{os.sep}" in real for name in _INSTALLED):
-        return False
-    return not real.startswith((*_python_folders(), GPUCACHE + os.sep))
+class Project:
+    """Which modules and files count as the project's.
+
+    Args:
+        follow: Names of installed packages that count as the project's too.
+        roots: Directories whose code counts as the project's, wherever they lie.
+    """
+
+    def __init__(self, follow: Iterable[str] = (), roots: Iterable[str] = ()) -> None:
+        self._follow = frozenset(follow)
+        self._roots = tuple(os.path.realpath(root) + os.sep for root in roots)
+        self._files: dict[str, bool] = {}
+        self._modules: dict[str, bool] = {}
+
+    def has_file(self, file: str) -> bool:
+        """Whether the code in this file is the project's."""
+        known = self._files.get(file)
+        if known is None:
+            known = self._files[file] = self._has_file(file)
+        return known
+
+    def has_module(self, name: str) -> bool:
+        """Whether the module of this name is the project's; found without importing it."""
+        known = self._modules.get(name)
+        if known is None:
+            known = self._has_module(name)
+            if name in sys.modules:  # a module that is not there yet may still come from somewhere else
+                self._modules[name] = known
+        return known
+
+    def _has_file(self, file: str) -> bool:
+        real = os.path.realpath(file)
+        if real.startswith(self._roots) if self._roots else False:
+            return True
+        return not (file.startswith("<frozen") or real.startswith(stdlib_roots()) or any(mark in real for mark in _INSTALLED))
+
+    def _has_module(self, name: str) -> bool:
+        top = name.partition(".")[0]
+        if top == "gpucache":
+            return False
+        if top in self._follow or name in self._follow or name in ("__main__", "__mp_main__"):
+            return True
+        if top in sys.stdlib_module_names:
+            return False
+        file = file_of_module(name)
+        return file is not None and self.has_file(file)
 
 
-def is_project_module(module: ModuleType, followed: Iterable[str] = ()) -> bool:
-    """Whether a module is the user's own, or of a package that is followed by name."""
-    if any(module.__name__ == name or module.__name__.startswith(f"{name}.") for name in followed):
-        return True
-    file = getattr(module, "__file__", None)
-    if file is None:
-        return module.__name__ == "__main__" or _is_namespace_of_project(module)
-    return is_project_file(file)
+@cache
+def stdlib_roots() -> tuple[str, ...]:
+    """Where Python's own library and what is installed lie, as real paths with a separator at the end."""
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    paths += [*site.getsitepackages(), site.getusersitepackages()]
+    return tuple(sorted({os.path.realpath(path) + os.sep for path in paths if path}))
 
 
-def _is_namespace_of_project(module: ModuleType) -> bool:
-    paths = list(getattr(module, "__path__", ()))
-    return bool(paths) and all(is_project_file(os.path.join(path, "__init__.py")) for path in paths)
-
-
-def stable_name(module_name: str, file: str | None) -> str:
-    """A module's name however it was loaded: `__main__` is called as its file would be when imported."""
-    if module_name != "__main__":
-        return module_name
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if spec is not None and spec.name:
-        return str(spec.name).removesuffix(".__main__")
-    return Path(file).stem if file and not file.startswith("<") else "notebook"
-
-
-@lru_cache(maxsize=1024)
-def distribution_of(module_name: str) -> tuple[str, str] | None:
-    """(name, version) of the distribution that a module comes from; None for Python's own, or none found."""
-    top = module_name.partition(".")[0]
-    if top in sys.stdlib_module_names:
-        return None
-    for name in (top, top.replace("_", "-")):
-        try:
-            return _normal(name), importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    found = _by_top_level().get(top)
-    return None if found is None else (found, importlib.metadata.version(found))
-
-
-@lru_cache(maxsize=1)
-def _by_top_level() -> dict[str, str]:
-    """Top-level module -> distribution, from the small files first: reading every RECORD takes a tenth of a second."""
-    found: dict[str, str] = {}
-    for distribution in importlib.metadata.distributions():
-        name = distribution.metadata["Name"]
-        listed = (distribution.read_text("top_level.txt") or "").split()
-        if not listed:
-            record = distribution.read_text("RECORD") or ""
-            listed = sorted(set(re.findall(r"^([A-Za-z_]\w*)(?:/__init__\.py|\.py),", record, re.MULTILINE)))
-        for top in listed:
-            found.setdefault(top, _normal(name))
-    return found
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def is_stdlib(module_name: str) -> bool:
-    """Whether a module is Python's own."""
-    return module_name.partition(".")[0] in sys.stdlib_module_names
-
-
-def spec_file(module_name: str) -> str | None:
-    """The file that importing this module would read; None if it can't be told without importing its parents."""
-    try:
-        spec = importlib.util.find_spec(module_name.partition(".")[0])
-    except (ImportError, ValueError):
-        return None
+def file_of_module(name: str) -> str | None:
+    """The file of a module, or the directory of a package without one; None if it has none or is not found. Imports nothing."""
+    module = sys.modules.get(name)
+    if isinstance(module, types.ModuleType):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str):
+            return file
+        return next((path + os.sep for path in getattr(module, "__path__", ())), None)
+    spec = find_spec(name)
     if spec is None:
         return None
-    return spec.origin or next(iter(spec.submodule_search_locations or ()), None)
+    if spec.origin is not None and spec.has_location:
+        return spec.origin
+    return next((path + os.sep for path in spec.submodule_search_locations or ()), None)
+
+
+def find_spec(name: str) -> importlib.machinery.ModuleSpec | None:
+    """Where a module would be imported from. Unlike importlib.util.find_spec it imports no parent package."""
+    path: list[str] | None = None
+    spec = None
+    steps = name.split(".")
+    for count in range(1, len(steps) + 1):
+        spec = _find_on_meta_path(".".join(steps[:count]), path)
+        if spec is None:
+            return None
+        path = None if spec.submodule_search_locations is None else list(spec.submodule_search_locations)
+        if path is None and count < len(steps):
+            return None
+    return spec
+
+
+def _find_on_meta_path(name: str, path: list[str] | None) -> importlib.machinery.ModuleSpec | None:
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        try:
+            spec = None if find is None else find(name, path)
+        except (ImportError, AttributeError, ValueError):
+            continue
+        if isinstance(spec, importlib.machinery.ModuleSpec):
+            return spec
+    return None
+
+
+def is_compiled(file: str) -> bool:
+    """Whether this is an extension module: machine code, which counts by its bytes."""
+    return file.endswith(_EXTENSIONS)
+
+
+@cache
+def name_of_file(file: str) -> str:
+    """The name that a file would be imported by: its path below the topmost directory that is no package."""
+    if not file.endswith((".py", ".pyw")) or not os.path.isabs(file):
+        return _name_of_text(file)
+    directory, name = os.path.split(file)
+    steps = [os.path.splitext(name)[0]]
+    while os.path.isfile(os.path.join(directory, "__init__.py")):
+        directory, name = os.path.split(directory)
+        steps.append(name)
+    if steps[0] in ("__init__", "__main__") and len(steps) > 1:
+        steps = steps[1:]
+    return ".".join(reversed(steps))
+
+
+def _name_of_text(file: str) -> str:
+    base = os.path.basename(file)
+    is_cell = "ipython" in file or "ipykernel" in file or (base.endswith(".py") and not os.path.isabs(file))
+    return os.path.splitext(base)[0] if is_cell and base.endswith(".py") and not base[0].isdigit() else "notebook" if is_cell else "main"
+
+
+@cache
+def root_of(file: str) -> str:
+    """The project's directory: the nearest one above the file with a project's marks, else the one its packages lie in."""
+    directory = os.path.dirname(os.path.abspath(file))
+    step = directory
+    while True:
+        if any(os.path.exists(os.path.join(step, mark)) for mark in _ROOT_MARKS):
+            return step
+        above = os.path.dirname(step)
+        if above == step:
+            break
+        step = above
+    while os.path.isfile(os.path.join(directory, "__init__.py")):
+        directory = os.path.dirname(directory)
+    return directory

@@ -1,140 +1,277 @@
-"""The syntax tree of a live function or class, from the text that it was made from, or not at all.
+"""The syntax that a live function was compiled from, or nothing: never the text of an edited file for old code.
 
-A file may have been edited since it was imported. So its text is believed only for code objects that compiling it gives
-again, to the letter: new text is never lent to old code. What can't be believed is known by its code object.
+A file is read when the first of its functions is looked at, and that text is kept. It is believed for a code object only if
+compiling it gives this code again, wherever in the file it stands now; so an edit elsewhere in the file does no harm, and
+an edit of the function itself makes it one without source. A file that changed (importlib.reload, a cell run again) is
+read again beside what was kept.
+
+Only a body is ever taken from a text: defaults, decorators, annotations and a class's attributes count as they live, since
+nothing about them could be proven. Compared to trusting .pyc files: their time stamps are whole seconds, so two edits in one
+second look alike (and Python itself then runs old code with new text on disk; we must not be fooled by it).
 """
 
 from __future__ import annotations
 
 import ast
+import importlib.abc
+import importlib.util
 import linecache
 import os
+import threading
+import types
 import warnings
-from dataclasses import dataclass
-from types import CodeType
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+from gpucache.fingerprint.code_form import same_but_for_place
+from gpucache.fingerprint.scope import FunctionNode, imports_of
+
+_FUTURE_FLAGS = 0x1FE0000
+"""CO_FUTURE_DIVISION to CO_FUTURE_ANNOTATIONS in co_flags: they decide what a text compiles to (CPython's code.h)."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
+class _Statement:
+    """Top-level statements and, once asked for, the code objects they compile to."""
+
+    nodes: list[ast.stmt]
+    codes: dict[int, list[types.CodeType]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    node: FunctionNode
+    qualname: str
+    statement: _Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The syntax of a function, and the text that it stands in."""
+
+    node: FunctionNode
+    text: Text
+
+
 class Text:
-    """One file or cell as it was read: its tree, and every code object that it compiles to."""
+    """One text of one file, as it was once read. Parsed when first searched."""
 
-    tree: ast.Module
-    codes: frozenset[CodeType]
-    nodes: dict[int, list[FunctionNode]]
-    classes: dict[tuple[str, int], ast.ClassDef]
+    def __init__(self, file: str, text: str) -> None:
+        self._file = file
+        self.text = text
+        self._places: Mapping[str, list[_Place]] | None = None
+        self._module = _Statement([])
+        self.class_lines: dict[str, int] = {}
+
+    def find(self, code: types.CodeType) -> FunctionNode | None:
+        """The function of this text that compiles to `code`, if there is one."""
+        places = self._by_name().get(code.co_name, [])
+        if code.co_name == "<lambda>" and not _has_columns(code):
+            lines = [_first_line(place.node) for place in places]
+            places = [place for place in places if lines.count(_first_line(place.node)) == 1]
+        for place in sorted(places, key=lambda place: _distance(place, code)):
+            if _first_line(place.node) != code.co_firstlineno and place.qualname != code.co_qualname:
+                continue
+            flags = code.co_flags & _FUTURE_FLAGS
+            for statement in (place.statement, self._module):
+                if any(same_but_for_place(compiled, code) for compiled in self._compiled(place, statement, flags)):
+                    return place.node
+        return None
+
+    def line_of_class(self, qualname: str) -> int | None:
+        """Where a class of this name begins."""
+        self._by_name()
+        return self.class_lines.get(qualname)
+
+    def _by_name(self) -> Mapping[str, list[_Place]]:
+        if self._places is None:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    tree = ast.parse(self.text)
+            except (SyntaxError, ValueError, RecursionError):
+                self._places = {}
+                return self._places
+            places: dict[str, list[_Place]] = {}
+            self._module.nodes = tree.body
+            imports = _imports(tree)
+            for node in tree.body:
+                self._index(node, "", _Statement([*imports, node]), places)
+            self._places = places
+        return self._places
+
+    def _index(self, node: ast.AST, scope: str, statement: _Statement, places: dict[str, list[_Place]]) -> None:
+        waiting: list[tuple[ast.AST, str]] = [(node, scope)]
+        while waiting:
+            node, scope = waiting.pop()
+            if isinstance(node, FunctionNode):
+                name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
+                places.setdefault(name, []).append(_Place(node, scope + name, statement))
+                scope = f"{scope}{name}.<locals>."
+            elif isinstance(node, ast.ClassDef):
+                self.class_lines[scope + node.name] = node.lineno
+                scope = f"{scope}{node.name}."
+            waiting.extend((child, scope) for child in ast.iter_child_nodes(node))
+
+    def _compiled(self, place: _Place, statement: _Statement, flags: int) -> Iterator[types.CodeType]:
+        """The code objects that may be this place's: same name, same first line; of lambdas, those from within it."""
+        codes = statement.codes.get(flags)
+        if codes is None:
+            codes = statement.codes[flags] = self._compile(statement.nodes, flags)
+        line = _first_line(place.node)
+        for code in codes:
+            if code.co_name == place.qualname.rpartition(".")[2] and code.co_firstlineno == line and _lies_in(code, place.node):
+                yield code
+
+    def _compile(self, nodes: list[ast.stmt], flags: int) -> list[types.CodeType]:
+        module = ast.Module(nodes, type_ignores=[])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return list(_inner_codes(compile(module, self._file, "exec", flags=flags, dont_inherit=True)))
+        except (SyntaxError, ValueError, RecursionError):  # a cell's top-level await
+            return []
 
 
 class Sources:
-    """The texts of the modules seen, each read when it is first needed. Any thread may call any method."""
+    """The texts of this process's code, each kept as it was when first read. Any thread may call any method."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, tuple[object, Text | None]] = {}
+        self._lock = threading.RLock()
+        self._texts: dict[str, list[Text]] = {}
+        self._stamps: dict[str, object] = {}
+        self._found: dict[int, tuple[types.CodeType, Found | None]] = {}
 
-    def function(self, code: CodeType) -> FunctionNode | None:
-        """The syntax tree that `code` was compiled from; None if it can't be had for certain."""
-        text = self._text(code.co_filename, code)
-        if text is None or code not in text.codes:
-            return None
-        found = [node for node in text.nodes.get(code.co_firstlineno, ()) if _name(node) == code.co_name]
-        if len(found) > 1:
-            found = [node for node in found if _contains(node, code)]
-        return min(found, key=_extent, default=None)
+    def find(self, code: types.CodeType, namespace: Mapping[str, object]) -> Found | None:
+        """The syntax that `code` was compiled from; None if there is none that compiles to it.
 
-    def class_(self, cls: type, file: str) -> ast.ClassDef | None:
-        """The syntax tree of a class, if it is the only one of its name in the file's text."""
-        text = self._text(file, None)
-        if text is None:
-            return None
-        found = [node for (name, _), node in text.classes.items() if name == cls.__qualname__]
-        return found[0] if len(found) == 1 else None
-
-    def _text(self, file: str, wanted: CodeType | None) -> Text | None:
-        known = self._texts.get(file)
-        if known is not None and (wanted is None or (known[1] is not None and wanted in known[1].codes)):
+        Args:
+            namespace: The globals of the function; its module's loader may have the text.
+        """
+        with self._lock:
+            known = self._found.get(id(code))  # not by equality: equal code may stand in several files
+            if known is None or known[0] is not code:
+                known = self._found[id(code)] = (code, self._search(code, namespace))
             return known[1]
+
+    def line_of_class(self, file: str, qualname: str) -> int | None:
+        """Where a class begins in a file that a function was found in; None if none was."""
+        with self._lock:
+            lines = (text.line_of_class(qualname) for text in reversed(self._texts.get(file, ())))
+            return next((line for line in lines if line is not None), None)
+
+    def _search(self, code: types.CodeType, namespace: Mapping[str, object]) -> Found | None:
+        file = code.co_filename
+        for text in reversed(self._texts.get(file, ())):
+            node = text.find(code)
+            if node is not None:
+                return Found(node, text)
+        fresh = self._read_again(file, namespace)
+        node = None if fresh is None else fresh.find(code)
+        return None if fresh is None or node is None else Found(node, fresh)
+
+    def _read_again(self, file: str, namespace: Mapping[str, object]) -> Text | None:
         stamp = _stamp(file)
-        if known is not None and known[0] == stamp:
-            return known[1]
-        text = _read(file)
-        # A text that does not fit the code that asks must not replace one that fits the code before it.
-        if known is None or known[1] is None or (text is not None and wanted in text.codes):
-            self._texts[file] = (stamp, text)
-            return text
-        return known[1]
+        if stamp is not None and self._stamps.get(file) == stamp:
+            return None
+        self._stamps[file] = stamp
+        text = _read(file, namespace)
+        kept = self._texts.setdefault(file, [])
+        if text is None or any(text == known.text for known in kept):
+            return None
+        kept.append(Text(file, text))
+        return kept[-1]
+
+    def keep(self, file: str, namespace: Mapping[str, object]) -> None:
+        """Keep the text of a file as it is now, for when its functions will be looked at."""
+        with self._lock:
+            if file not in self._stamps:
+                self._read_again(file, namespace)
 
 
 def _stamp(file: str) -> object:
     try:
         status = os.stat(file)
     except OSError:
-        return len(linecache.getlines(file))
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _read(file: str) -> Text | None:
-    try:
-        with open(file, encoding="utf-8") as opened:
-            text = opened.read()
-    except (OSError, UnicodeDecodeError):
-        text = "".join(linecache.getlines(file))
-    if not text:
         return None
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
+def _read(file: str, namespace: Mapping[str, object]) -> str | None:
+    """The text of a module: from its loader if that is not the ordinary one, from the file, or from a cell's cache."""
+    loader, name = namespace.get("__loader__"), namespace.get("__name__")
+    if isinstance(loader, importlib.abc.InspectLoader) and isinstance(name, str) and namespace.get("__file__") == file:
+        is_ordinary = isinstance(loader, importlib.abc.FileLoader)
+        if not is_ordinary:
+            try:
+                return loader.get_source(name)
+            except (ImportError, OSError):
+                return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-            compiled = compile(text, file, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        return None
-    nodes: dict[int, list[FunctionNode]] = {}
-    classes: dict[tuple[str, int], ast.ClassDef] = {}
-    _index(tree, "", nodes, classes)
-    return Text(tree, frozenset(_all_codes(compiled)), nodes, classes)
+        with open(file, "rb") as opened:
+            return importlib.util.decode_source(opened.read())
+    except (OSError, UnicodeDecodeError, SyntaxError):
+        lines = linecache.getlines(file, dict(namespace))
+        return "".join(lines) if lines else None
 
 
-def _index(
-    node: ast.AST, scope: str, nodes: dict[int, list[FunctionNode]], classes: dict[tuple[str, int], ast.ClassDef]
-) -> None:
-    for child in ast.iter_child_nodes(node):
-        inner = scope
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            nodes.setdefault(_first_line(child), []).append(child)
-            inner = f"{scope}{_name(child)}.<locals>."
-        elif isinstance(child, ast.ClassDef):
-            classes[scope + child.name, child.lineno] = child
-            inner = f"{scope}{child.name}."
-        _index(child, inner, nodes, classes)
+def _imports(tree: ast.Module) -> list[ast.stmt]:
+    """One import of all names that the module's own level imports: a call through such a name is compiled differently."""
+    names: dict[str, None] = {}
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names.update((name, None) for name, _ in imports_of(node, guarded=False) if name != "*")
+        elif not isinstance(node, ast.ClassDef | ast.expr | ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting.extend(ast.iter_child_nodes(node))
+    if not names:
+        return []
+    statement = ast.Import([ast.alias("sys", name) for name in names])
+    return [ast.fix_missing_locations(ast.copy_location(statement, tree.body[0]))]
 
 
-def _all_codes(code: CodeType) -> list[CodeType]:
-    found = [code]
+def _inner_codes(code: types.CodeType) -> Iterator[types.CodeType]:
     for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            found += _all_codes(constant)
-    return found
+        if isinstance(constant, types.CodeType):
+            yield constant
+            yield from _inner_codes(constant)
 
 
 def _first_line(node: FunctionNode) -> int:
     decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
-    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
+    return min(node.lineno, *(decorator.lineno for decorator in decorators)) if decorators else node.lineno
 
 
-def _name(node: FunctionNode) -> str:
-    return "<lambda>" if isinstance(node, ast.Lambda) else node.name
+def _distance(place: _Place, code: types.CodeType) -> tuple[int, bool, tuple[int, int]]:
+    """Order of candidates: same line, same qualified name, and of nested lambdas the one that holds it most tightly."""
+    node = place.node
+    holds = _lies_in(code, node)
+    extent = ((node.end_lineno or 0) - node.lineno, (node.end_col_offset or 0) - node.col_offset)
+    return abs(_first_line(node) - code.co_firstlineno), not (place.qualname == code.co_qualname and holds), extent
 
 
-def _contains(node: FunctionNode, code: CodeType) -> bool:
-    """Whether every instruction of code comes from within node: tells lambdas on one line apart."""
-    start, end = (node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)
+def _lies_in(code: types.CodeType, node: FunctionNode) -> bool:
+    """Whether a lambda's code comes from within this lambda's body: several may begin on one line."""
+    if not isinstance(node, ast.Lambda):
+        return True
+    body = node.body
+    start, end = (body.lineno, body.col_offset), (body.end_lineno or 0, body.end_col_offset or 0)
     for line, end_line, column, end_column in code.co_positions():
-        if None in (line, end_line, column, end_column) or (column, end_column) == (0, 0):
+        if line is None or end_line is None or column is None or end_column is None or (column, end_column) == (0, 0):
             continue
-        if (line, column) < start or (end_line, end_column) > end:  # type: ignore[operator]  # None was ruled out above
+        if (line, column) < start or (end_line, end_column) > end:
             return False
     return True
 
 
-def _extent(node: FunctionNode) -> tuple[int, int]:
-    return (node.end_lineno or 0) - node.lineno, (node.end_col_offset or 0) - node.col_offset
+def _has_columns(code: types.CodeType) -> bool:
+    """False under -X no_debug_ranges: then lambdas on one line can't be told apart."""
+    return any(column is not None for _, _, column, _ in code.co_positions())
+
+
+def source_segment(found: Found) -> str:
+    """The function's text, decorators included."""
+    lines = found.text.text.splitlines(keepends=True)
+    return "".join(lines[_first_line(found.node) - 1 : found.node.end_lineno])
+

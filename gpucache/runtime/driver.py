@@ -148,7 +148,7 @@ class Driver:
             RuntimeError: The driver was shut down, or made in another process (before a fork).
             RuntimeUnreachable: This runtime can't give such an environment.
         """
-        self._check_usable()
+        self.check_usable()
         name = name or getattr(fn, "__qualname__", type(fn).__qualname__)
         if self._inline:
             return self._run_here(fn, args, dict(kwargs or {}), retries=retries, timeout_s=timeout_s)
@@ -228,7 +228,12 @@ class Driver:
 
     # ------------------------------------------------------------ calls
 
-    def _check_usable(self) -> None:
+    def check_usable(self) -> None:
+        """Whether calls are taken.
+
+        Raises:
+            RuntimeError: The driver was shut down, or made in another process (before a fork).
+        """
         if self._closing:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if os.getpid() != self._pid:

@@ -391,12 +391,14 @@ class Engine:
 
     def _start_for(self, kind: Kind) -> bool:
         """Start workers for the waiting calls of a kind. False if the first of them can get no worker as things are."""
-        wanted = self._wanted(kind) - self._starting.get(kind, 0)
+        full = len(self._workers) >= self._capacity.workers
+        wanted = 0 if full else self._wanted(kind) - self._starting.get(kind, 0)
         for _ in range(wanted):
-            if len(self._workers) >= self._capacity.workers or not self._start(kind):
-                coming = self._starting.get(kind, 0) + len(self._idle.get(kind, ()))
-                return coming >= self._calls[self._waiting[kind][0]].ask.size
-        return True
+            full = len(self._workers) >= self._capacity.workers or not self._start(kind)
+            if full:
+                break
+        coming = self._starting.get(kind, 0) + len(self._idle.get(kind, ()))
+        return not full or coming >= self._calls[self._waiting[kind][0]].ask.size
 
     def _wanted(self, kind: Kind) -> int:
         """How many more workers the waiting calls of a kind could use now, within CPUs and memory."""

@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from gpucache.config import Config
-from gpucache.errors import NotStorable, RemoteError, RemoteTraceback, RuntimeUnreachable
+from gpucache.errors import NotStorable, RemoteError, RemoteTraceback, RuntimeUnreachable, WorkerLost
 from gpucache.runtime.demand import Env, Resources
 from gpucache.runtime.driver import Driver
 from gpucache.workers import context
@@ -29,7 +29,9 @@ def make_driver(runtime: str, **options: object) -> Driver:
     return Driver(config, starter=starter, **options)  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=["in_process", "local", pytest.param("ray", marks=pytest.mark.slow)], scope="module")
+@pytest.fixture(
+    params=["in_process", "local", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.ray])], scope="module"
+)
 def runtime(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param != "ray":
         yield request.param
@@ -308,3 +310,25 @@ def test_only_ray_builds_environments() -> None:
     """pip= and image= on local workers are refused at submit, with what to do instead."""
     with make_driver("local") as driver, pytest.raises(RuntimeUnreachable, match='use runtime="ray"'):
         driver.submit(abs, (1,), resources=Resources(env=Env(pip=["x"])))
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_actors_that_cannot_connect_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another machine the driver's address does not exist; then the same calls go by actor calls."""
+    from gpucache.workers import on_ray
+
+    class Elsewhere(on_ray.Listener):
+        def __init__(self) -> None:
+            super().__init__()
+            self.address = "\0gpucache-nowhere"
+
+    monkeypatch.setattr(on_ray, "Listener", Elsewhere)
+    with make_driver("ray") as driver:
+        assert driver.submit(divmod, (7, 2)).result() == (3, 1)
+        with pytest.raises(Rich) as caught:
+            driver.submit(raise_rich).result()
+        with pytest.raises(WorkerLost):
+            driver.submit(os._exit, (3,)).result()
+
+    assert isinstance(caught.value.__cause__, RemoteTraceback)

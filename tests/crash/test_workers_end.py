@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _MARK = "GC_TEST_MARK"
 _DEADLINE_MS = 20_000
 _PRELUDE = """
@@ -99,7 +101,7 @@ def _command(pid: int) -> str:
         return ""
 
 
-@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.fixture(params=["local", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.ray])])
 def runtime(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

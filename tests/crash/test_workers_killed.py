@@ -17,8 +17,10 @@ from gpucache.config import Config
 from gpucache.errors import TaskTimeout, WorkerLost
 from gpucache.runtime.driver import Driver
 
+pytestmark = pytest.mark.slow
 
-@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)], scope="module")
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.ray])], scope="module")
 def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
     with Driver(Config(runtime=request.param, max_workers=2)) as made:
         yield made

@@ -1,0 +1,192 @@
+"""What a class is: everything that its definition left behind, and the classes that it builds on.
+
+As it lives, not as it is written: attributes that were set later count, and nothing needs to be proven of a text. What a library
+generates from the fields (the methods of a dataclass, of a named tuple) follows from the fields, so the fields count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gpucache.errors import NotIdentifiable
+from gpucache.fingerprint.graph import Item, Node
+
+if TYPE_CHECKING:
+    from gpucache.fingerprint.walk import Walk
+
+_NOT_CONTENT = frozenset(
+    {
+        "__abstractmethods__",
+        "__annotate_func__",
+        "__annotations__",
+        "__annotations_cache__",
+        "__classcell__",
+        "__dataclass_fields__",
+        "__dataclass_params__",
+        "__dict__",
+        "__doc__",
+        "__firstlineno__",
+        "__module__",
+        "__orig_bases__",
+        "__parameters__",
+        "__qualname__",
+        "__signature__",
+        "__slotnames__",
+        "__static_attributes__",
+        "__weakref__",
+        "_abc_impl",
+    }
+)
+_SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
+_NAMED_TUPLE = frozenset({"__new__", "_make", "_replace", "__replace__", "__repr__", "_asdict", "__getnewargs__"})
+
+
+def describe_class(walk: Walk, node: Node, cls: type) -> None:
+    """Append what a class is to its node's items."""
+    walk.reads.cls(cls)
+    items = node.items
+    label = node.component.partition(":")[2]
+    items.append(b"class " + cls.__name__.encode())
+    for base in cls.__bases__:
+        if base is not object:
+            items.append(b"base")
+            walk.describe(base, f"{label}.<base>", items)
+    if type(cls) is not type:
+        items.append(b"metaclass")
+        walk.describe(type(cls), f"{label}.<metaclass>", items)
+    for base in cls.__dict__.get("__orig_bases__", ()):
+        _describe_annotation(walk, base, items)
+    for name, annotation in _annotations(cls).items():
+        items.append(b"annotation " + name.encode())
+        _describe_annotation(walk, annotation, items)
+    if "__dataclass_fields__" in cls.__dict__:
+        _describe_fields(walk, cls, label, items)
+    if isinstance(cls, enum.EnumMeta):
+        _describe_members(walk, cls, label, items)
+    for name, value in _content(cls):
+        items.append(name.encode())
+        _describe_attribute(walk, cls, value, f"{label}.{name}", items)
+
+
+def _content(cls: type) -> Iterator[tuple[str, Any]]:
+    """The attributes that count, in the order of their names."""
+    generated = _generated_names(cls)
+    for name, value in sorted(cls.__dict__.items()):
+        if name in ("__hash__", "__match_args__") and "__dataclass_fields__" in cls.__dict__ and not _function_of(value):
+            continue  # follow from the fields
+        if name in _NOT_CONTENT or isinstance(value, _SLOTS):
+            continue
+        if name in generated and _is_generated(value):
+            continue
+        if isinstance(cls, enum.EnumMeta) and (name in cls.__members__ or (_is_sunder(name) and not _function_of(value))):
+            continue
+        if type(value).__module__ == "_collections":  # a named tuple's field
+            continue
+        yield name, value
+
+
+def _describe_attribute(walk: Walk, cls: type, value: Any, label: str, items: list[Item]) -> None:
+    try:
+        walk.describe(value, label, items)
+    except NotIdentifiable as refusal:
+        kind = type(value)
+        made_by_library = not walk.is_project_class(kind) and (hasattr(kind, "__get__") or type(cls) is not type)
+        if not made_by_library or kind.__module__ in ("builtins", "_thread", "threading"):
+            raise
+        items.append(f"a {kind.__module__}.{kind.__qualname__}".encode())
+        walk.note(f"{label} counts by its class alone: {refusal.why}")
+
+
+def _generated_names(cls: type) -> frozenset[str]:
+    if "_fields" in cls.__dict__ and issubclass(cls, tuple):
+        return _NAMED_TUPLE
+    if "__dataclass_fields__" in cls.__dict__:
+        return frozenset(name for name in cls.__dict__ if name.startswith("__")) | {"_dataclass_getstate", "_dataclass_setstate"}
+    return frozenset(name for name, value in cls.__dict__.items() if name.startswith("__") and _is_generated(value))
+
+
+def _is_generated(value: Any) -> bool:
+    """Whether a method was made by a library's exec(), or is a library's own: its file is no file of ours."""
+    function = _function_of(value)
+    if function is None:
+        return False
+    file = function.__code__.co_filename
+    is_cell = file.startswith(("<ipython", "<stdin", "<python-input"))
+    by_library = str(function.__globals__.get("__name__")) in ("dataclasses", "collections", "reprlib", "attr._make")
+    return by_library or (file.startswith("<") and not is_cell and function.__module__ != "__main__") or file == "<string>"
+
+
+def _function_of(value: Any) -> types.FunctionType | None:
+    inner = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+    return inner if isinstance(inner, types.FunctionType) else None
+
+
+def _is_sunder(name: str) -> bool:
+    return name.startswith("_") and name.endswith("_") and not name.startswith("__")
+
+
+def _describe_fields(walk: Walk, cls: type, label: str, items: list[Item]) -> None:
+    items.append(b"dataclass " + repr(cls.__dict__["__dataclass_params__"]).encode())
+    fields: Mapping[str, dataclasses.Field[Any]] = cls.__dict__["__dataclass_fields__"]
+    for name, field in fields.items():
+        switches = (field.init, field.repr, field.hash, field.compare, field.kw_only)
+        items.append(f"field {name} {switches} {field._field_type}".encode())  # type: ignore[attr-defined]  # which kind: no other way
+        for part, value in (("default", field.default), ("default_factory", field.default_factory)):
+            if value is not dataclasses.MISSING:
+                items.append(part.encode())
+                walk.describe(value, f"{label}.{name}", items)
+        if field.metadata:
+            walk.describe(dict(field.metadata), f"{label}.{name}.metadata", items)
+
+
+def _describe_members(walk: Walk, cls: enum.EnumMeta, label: str, items: list[Item]) -> None:
+    members: Mapping[str, Any] = cls.__members__
+    for name, member in members.items():
+        items.append(b"member " + name.encode())
+        walk.describe(member.value, f"{label}.{name}", items)
+
+
+def _annotations(cls: type) -> Mapping[str, Any]:
+    """A class's own annotations: they make fields, validators, columns."""
+    try:
+        annotations = cls.__dict__.get("__annotations__") or getattr(cls, "__annotations__", {})
+    except NameError:  # evaluated lazily, and naming what is only imported for type checkers
+        return {}
+    own = "__annotations__" in cls.__dict__ or "__annotate_func__" in cls.__dict__
+    return annotations if own else {}
+
+
+def _describe_annotation(walk: Walk, annotation: Any, items: list[Item]) -> None:
+    origin = typing.get_origin(annotation)
+    if isinstance(annotation, str):
+        items.append(b"text " + annotation.encode("utf-8", "surrogatepass"))
+    elif origin is not None:
+        items.append(b"generic")
+        _describe_annotation(walk, origin, items)
+        arguments = typing.get_args(annotation)
+        if origin is typing.Annotated:
+            arguments = (annotation.__origin__, *annotation.__metadata__)
+        for argument in arguments:
+            _describe_annotation(walk, argument, items)
+    elif isinstance(annotation, list | tuple):
+        items.append(b"list %d" % len(annotation))
+        for argument in annotation:
+            _describe_annotation(walk, argument, items)
+    else:
+        _describe_plain_annotation(walk, annotation, items)
+
+
+def _describe_plain_annotation(walk: Walk, annotation: Any, items: list[Item]) -> None:
+    is_special = type(annotation).__module__ in ("typing", "typing_extensions")
+    try:
+        if is_special:
+            items.append(repr(annotation).encode())
+        else:
+            walk.describe(annotation, "", items)
+    except NotIdentifiable:
+        items.append(repr(annotation).encode("utf-8", "surrogatepass"))

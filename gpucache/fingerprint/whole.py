@@ -1,0 +1,81 @@
+"""A module that counts whole, because code may take any of its names; and all of a project, because code may take anything."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import os
+import types
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gpucache.digests import hash128
+from gpucache.errors import NotIdentifiable
+from gpucache.fingerprint.graph import Node, Value
+from gpucache.fingerprint.normal_form import form_of
+from gpucache.fingerprint.project import name_of_file, root_of
+from gpucache.fingerprint.references import label_of_module
+
+if TYPE_CHECKING:
+    from gpucache.fingerprint.walk import Walk
+
+_FILES_AT_MOST = 2000
+"""Beyond this many files a directory is no project any more but a disk; the rest is left out, and said."""
+
+_NOT_CODE = frozenset({"site-packages", "node_modules", "__pycache__", "venv", "build", "dist"})
+
+
+def describe_module(walk: Walk, node: Node, module: types.ModuleType) -> None:
+    """Every name of a module with what it is. What has no identity is known by its class: nobody says that it is read."""
+    label = label_of_module(module)
+    node.items.append(b"module")
+    for name, obj in sorted(vars(module).items()):
+        if name.startswith("__") and name.endswith("__"):
+            continue
+        walk.reads.name(vars(module), name, obj)
+        if isinstance(obj, types.ModuleType):
+            node.items.append(f"{name} is module {label_of_module(obj)}".encode())
+            continue
+        node.items.append(name.encode())
+        try:
+            walk.describe(obj, f"{label}.{name}", node.items)
+        except NotIdentifiable:
+            kind = type(obj)
+            node.items.append(f"a {kind.__module__}.{kind.__qualname__}".encode())
+            walk.note(f"{label}.{name} has no identity; {label} counts whole, but this by its class alone")
+
+
+def project_files(file: str) -> Iterator[Value]:
+    """Every module below the project's directory, imported or not, by the normal form of its text."""
+    if not os.path.isabs(file):
+        return
+    root = root_of(file)
+    for count, path in enumerate(_python_files(root)):
+        if count >= _FILES_AT_MOST:
+            return
+        status = os.stat(path)
+        digest = _digest_of_file(path, status.st_mtime_ns, status.st_size)
+        yield Value(f"code:{name_of_file(path)} (whole file)", digest, os.path.relpath(path, root), digest)
+
+
+def _python_files(root: str) -> Iterator[str]:
+    for directory, names, files in os.walk(root):
+        kept = (name for name in names if not name.startswith(".") and name not in _NOT_CODE)
+        names[:] = sorted(name for name in kept if not os.path.exists(os.path.join(directory, name, "pyvenv.cfg")))
+        yield from (os.path.join(directory, name) for name in sorted(files) if name.endswith(".py"))
+
+
+@functools.lru_cache(maxsize=_FILES_AT_MOST)
+def _digest_of_file(path: str, mtime_ns: int, size_bytes: int) -> bytes:  # noqa: ARG001  # keys of the cache
+    with open(path, "rb") as opened:
+        raw = opened.read()
+    try:
+        tree = ast.parse(importlib.util.decode_source(raw))
+        body = ast.FunctionDef(name="module", args=_NO_ARGUMENTS, body=tree.body, decorator_list=[])
+        return hash128(b"".join(form_of(body).pieces) + repr(form_of(body).refs).encode())
+    except (SyntaxError, ValueError, RecursionError):
+        return hash128(raw)
+
+
+_NO_ARGUMENTS = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
