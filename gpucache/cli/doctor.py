@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -48,10 +49,10 @@ def command(store: str | None, runtime: str | None, *, as_json: bool) -> int:
 
 
 def _python() -> Iterator[Finding]:
-    from importlib.metadata import version
-
     yield Finding(
-        "gpucache", GOOD, f"{version('gpucache')} on Python {platform.python_version()}, {platform.machine()}"
+        "gpucache",
+        GOOD,
+        f"{sys.modules['gpucache'].__version__} on Python {platform.python_version()}, {platform.machine()}",
     )
     try:
         from gpucache.digests import tree_digest, tree_digest_reference

@@ -50,7 +50,9 @@ class Walker:
 
     __slots__ = ("_native", "_open", "depth", "out", "path", "symbols")
 
-    def __init__(self, symbols: Symbols | None = None, name: str = "", native: Native | None = None, depth: int = 0) -> None:
+    def __init__(
+        self, symbols: Symbols | None = None, name: str = "", native: Native | None = None, depth: int = 0
+    ) -> None:
         self.symbols = symbols
         self.out = bytearray()
         self.path: list[Any] = [name]
@@ -184,5 +186,3 @@ def _brief(key: object) -> str:
     except Exception:  # noqa: BLE001  # a user's __repr__ may do anything; the error that is being made is the one to raise
         return f"<{type(key).__qualname__}>"
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-

@@ -28,9 +28,7 @@ _LIBRARIES = {
 }
 """What a class's module begins with -> the module whose encoders() are (exact classes, families)."""
 
-_BUILTINS = frozenset(
-    {type(None), bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset}
-)
+_BUILTINS = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset})
 
 _exact: dict[type, Encoder] = {}
 _families: dict[type, Encoder] = {}
@@ -51,7 +49,7 @@ def register_type(cls: type) -> Callable[[Parts], Parts]:
     Raises:
         TypeError: `cls` is no class, or one of Python's built-in types.
     """
-    if not isinstance(cls, type) or cls in _BUILTINS:
+    if not isinstance(cls, type) or cls in _BUILTINS:  # type: ignore[redundant-expr]  # callers may not be typed
         raise TypeError(f"register_type({cls!r}): give a class of your own; what a built-in value is, is fixed")
 
     def register(parts: Parts) -> Parts:
@@ -107,7 +105,11 @@ def _load_libraries_of(kind: type) -> None:
     for base in kind.__mro__:
         module = str(base.__module__)
         for library, ours in _LIBRARIES.items():
-            if library not in _loaded and (module == library or module.startswith(f"{library}.")) and library in sys.modules:
+            if (
+                library not in _loaded
+                and (module == library or module.startswith(f"{library}."))
+                and library in sys.modules
+            ):
                 _load(library, ours)
 
 

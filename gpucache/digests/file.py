@@ -185,7 +185,9 @@ def _begin(walker: Walker, name: bytes, value: File, base: type) -> None:
 @by_digest
 def _file(walker: Walker, value: File) -> None:
     if not value.path.is_file():
-        raise walker.refusal(value, f"there is no file {value.path}", "give the path of a file (gpucache.Dir for a directory)")
+        raise walker.refusal(
+            value, f"there is no file {value.path}", "give the path of a file (gpucache.Dir for a directory)"
+        )
     _begin(walker, b"File", value, File)
     walker.tag(b"", _is_executable(value.path), file_digest(value.path))
 

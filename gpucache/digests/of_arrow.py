@@ -195,7 +195,7 @@ def _nested(walker: Walker, column: Any) -> None:
         _content(walker, column.flatten())
     elif kinds.is_map(kind):
         ends = np.asarray(column.offsets, dtype=np.int64)  # len + 1 of them, of this slice
-        walker.out += tree_digest(np.diff(ends).view(np.uint8))
+        walker.out += tree_digest(np.diff(ends).view(np.uint8).data)
         count = int(ends[-1] - ends[0])
         for part in (column.keys, column.items):  # of this slice alone, or (older pyarrow) of the whole
             _content(walker, part if len(part) == count else part.slice(int(ends[0]), count))
@@ -212,5 +212,5 @@ def _strings(walker: Walker, column: Any) -> None:
     _, offsets, data = column.buffers()
     whole = np.frombuffer(offsets, dtype=np.int64 if large else np.int32)
     ends = whole[column.offset : column.offset + len(column) + 1].astype(np.int64)
-    walker.out += tree_digest(np.diff(ends).view(np.uint8))
+    walker.out += tree_digest(np.diff(ends).view(np.uint8).data)
     walker.out += tree_digest(b"" if data is None else memoryview(data)[int(ends[0]) : int(ends[-1])])

@@ -26,7 +26,7 @@ _EXTENDED_BYTES = 10 if np.finfo(np.longdouble).nmant == 63 else _EXTENDED.items
 def encoders() -> tuple[Mapping[type, Encoder], Mapping[type, Encoder]]:
     """The encoders of numpy's classes, and of those with their subclasses."""
     exact: dict[type, Encoder] = {np.memmap: array, np.ma.MaskedArray: _masked}
-    scalars = {kind: _scalar for kind in set(np.sctypeDict.values())}
+    scalars = dict.fromkeys(set(np.sctypeDict.values()), _scalar)
     return {**exact, **scalars}, {np.ndarray: array, np.generic: _scalar, np.dtype: _dtype}
 
 
@@ -66,9 +66,13 @@ def elements_digest(plain: np.ndarray[Any, Any]) -> bytes:
     flat = np.ascontiguousarray(plain).reshape(-1)
     if not flat.nbytes:
         return tree_digest(b"")
-    if flat.dtype.kind in "fc" and flat.dtype.itemsize in {_EXTENDED.itemsize, 2 * _EXTENDED.itemsize} and _EXTENDED_BYTES < 16:
+    if (
+        flat.dtype.kind in "fc"
+        and flat.dtype.itemsize in {_EXTENDED.itemsize, 2 * _EXTENDED.itemsize}
+        and _EXTENDED_BYTES < 16
+    ):
         return tree_digest(_without_padding(flat))
-    return tree_digest(flat.view(np.uint8))
+    return tree_digest(flat.view(np.uint8).data)
 
 
 def _without_padding(flat: np.ndarray[Any, Any]) -> bytes:

@@ -170,7 +170,8 @@ def _forgotten(kind: type, value: Any) -> object:
 
 
 def _reduces_as_set(kind: type) -> bool:
-    return kind.__reduce__ in {set.__reduce__, frozenset.__reduce__} and kind.__reduce_ex__ is object.__reduce_ex__
+    reduce: object = kind.__reduce__
+    return reduce in (set.__reduce__, frozenset.__reduce__) and kind.__reduce_ex__ is object.__reduce_ex__
 
 
 def _utf8(text: str) -> bytes:

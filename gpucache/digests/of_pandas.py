@@ -127,9 +127,9 @@ def _column(walker: Walker, array: Any) -> None:
     elif isinstance(array.dtype, pd.StringDtype):
         _text(walker, array)
     elif hasattr(array, "_mask") and hasattr(array, "_data"):  # nullable integers, floats and booleans
-        mask = np.asarray(array._mask)
+        mask = np.asarray(array._mask)  # noqa: SLF001  # pandas has no public name for it
         walker.child("", mask)
-        walker.child("", np.where(mask, np.zeros((), array._data.dtype), array._data))
+        walker.child("", np.where(mask, np.zeros((), array._data.dtype), array._data))  # noqa: SLF001  # pandas has no public name for it
     elif isinstance(array, pd.arrays.ArrowExtensionArray):
         _arrow(walker, array.__arrow_array__())
     else:

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 _COMPRESSED = {
     getattr(torch, f"sparse_{name}"): (f"{outer}_indices", f"{inner}_indices")
-    for name, outer, inner in (("csr", "crow", "col"), ("csc", "ccol", "row"), ("bsr", "crow", "col"), ("bsc", "ccol", "row"))
+    for name, outer, inner in (
+        ("csr", "crow", "col"),
+        ("csc", "ccol", "row"),
+        ("bsr", "crow", "col"),
+        ("bsc", "ccol", "row"),
+    )
     if hasattr(torch, f"sparse_{name}")
 }
 

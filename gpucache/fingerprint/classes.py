@@ -42,7 +42,12 @@ _NOT_CONTENT = frozenset(
         "_abc_impl",
     }
 )
-_SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
+_SLOTS = (
+    types.MemberDescriptorType,
+    types.GetSetDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+)
 _NAMED_TUPLE = frozenset({"__new__", "_make", "_replace", "__replace__", "__repr__", "_asdict", "__getnewargs__"})
 
 
@@ -77,13 +82,19 @@ def _content(cls: type) -> Iterator[tuple[str, Any]]:
     """The attributes that count, in the order of their names."""
     generated = _generated_names(cls)
     for name, value in sorted(cls.__dict__.items()):
-        if name in ("__hash__", "__match_args__") and "__dataclass_fields__" in cls.__dict__ and not _function_of(value):
+        if (
+            name in ("__hash__", "__match_args__")
+            and "__dataclass_fields__" in cls.__dict__
+            and not _function_of(value)
+        ):
             continue  # follow from the fields
         if name in _NOT_CONTENT or isinstance(value, _SLOTS):
             continue
         if name in generated and _is_generated(value):
             continue
-        if isinstance(cls, enum.EnumMeta) and (name in cls.__members__ or (_is_sunder(name) and not _function_of(value))):
+        if isinstance(cls, enum.EnumMeta) and (
+            name in cls.__members__ or (_is_sunder(name) and not _function_of(value))
+        ):
             continue
         if type(value).__module__ == "_collections":  # a named tuple's field
             continue
@@ -106,7 +117,10 @@ def _generated_names(cls: type) -> frozenset[str]:
     if "_fields" in cls.__dict__ and issubclass(cls, tuple):
         return _NAMED_TUPLE
     if "__dataclass_fields__" in cls.__dict__:
-        return frozenset(name for name in cls.__dict__ if name.startswith("__")) | {"_dataclass_getstate", "_dataclass_setstate"}
+        return frozenset(name for name in cls.__dict__ if name.startswith("__")) | {
+            "_dataclass_getstate",
+            "_dataclass_setstate",
+        }
     return frozenset(name for name, value in cls.__dict__.items() if name.startswith("__") and _is_generated(value))
 
 
@@ -118,7 +132,9 @@ def _is_generated(value: Any) -> bool:
     file = function.__code__.co_filename
     is_cell = file.startswith(("<ipython", "<stdin", "<python-input"))
     by_library = str(function.__globals__.get("__name__")) in ("dataclasses", "collections", "reprlib", "attr._make")
-    return by_library or (file.startswith("<") and not is_cell and function.__module__ != "__main__") or file == "<string>"
+    return (
+        by_library or (file.startswith("<") and not is_cell and function.__module__ != "__main__") or file == "<string>"
+    )
 
 
 def _function_of(value: Any) -> types.FunctionType | None:
@@ -135,7 +151,7 @@ def _describe_fields(walk: Walk, cls: type, label: str, items: list[Item]) -> No
     fields: Mapping[str, dataclasses.Field[Any]] = cls.__dict__["__dataclass_fields__"]
     for name, field in fields.items():
         switches = (field.init, field.repr, field.hash, field.compare, field.kw_only)
-        items.append(f"field {name} {switches} {field._field_type}".encode())  # type: ignore[attr-defined]  # which kind: no other way
+        items.append(f"field {name} {switches} {field._field_type}".encode())  # type: ignore[attr-defined]  # which kind: no other way  # dataclasses has no public name for it
         for part, value in (("default", field.default), ("default_factory", field.default_factory)):
             if value is not dataclasses.MISSING:
                 items.append(part.encode())
@@ -154,7 +170,7 @@ def _describe_members(walk: Walk, cls: enum.EnumMeta, label: str, items: list[It
 def _annotations(cls: type) -> Mapping[str, Any]:
     """A class's own annotations: they make fields, validators, columns."""
     try:
-        annotations = cls.__dict__.get("__annotations__") or getattr(cls, "__annotations__", {})
+        annotations = cls.__dict__.get("__annotations__") or getattr(cls, "__annotations__", {})  # noqa: RUF063  # what the class itself says, unevaluated
     except NameError:  # evaluated lazily, and naming what is only imported for type checkers
         return {}
     own = "__annotations__" in cls.__dict__ or "__annotate_func__" in cls.__dict__

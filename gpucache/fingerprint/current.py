@@ -119,7 +119,10 @@ class Current:
         now = [state for function in functions for state in _function_state(function)]
         if not all(map(is_, now, states)):
             return False
-        return not (self._missing or self._cells or self._classes or self._containers or self._values) or self._rest_is_current()
+        return (
+            not (self._missing or self._cells or self._classes or self._containers or self._values)
+            or self._rest_is_current()
+        )
 
     def _rest_is_current(self) -> bool:
         for namespace, absent in self._missing:
@@ -173,7 +176,9 @@ class _ById:
     def token(self, obj: object) -> bytes | None:
         if isinstance(obj, type):
             return None
-        is_code = isinstance(obj, types.FunctionType | types.MethodType | types.ModuleType) or hasattr(obj, "__wrapped__")
+        is_code = isinstance(obj, types.FunctionType | types.MethodType | types.ModuleType) or hasattr(
+            obj, "__wrapped__"
+        )
         return b"%d" % id(obj) if is_code or type(obj).__module__.startswith("gpucache.") else None
 
 

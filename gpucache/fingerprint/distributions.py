@@ -111,5 +111,9 @@ def _read(path: str) -> bytes:
 def _distribution(info: str, record: bytes) -> Distribution:
     name, _, version = info.removesuffix(_DIST_INFO).partition("-")
     # Scripts carry the path of this environment, and the dist-info says who installed it: neither is the build.
-    files = [line for line in record.split(b"\n") if b",sha256=" in line and not line.startswith((b"..", b"/")) and b".dist-info/" not in line]
+    files = [
+        line
+        for line in record.split(b"\n")
+        if b",sha256=" in line and not line.startswith((b"..", b"/")) and b".dist-info/" not in line
+    ]
     return Distribution(name, version, hash128(b"\n".join(sorted(files))) if files else b"")

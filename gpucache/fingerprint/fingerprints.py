@@ -32,7 +32,14 @@ class Fingerprint:
 
     __slots__ = ("_sources", "digest", "is_current", "notes", "parts")
 
-    def __init__(self, digest: bytes, parts: Parts, notes: tuple[str, ...], is_current: Current, sources: dict[str, Callable[[], str]]) -> None:
+    def __init__(
+        self,
+        digest: bytes,
+        parts: Parts,
+        notes: tuple[str, ...],
+        is_current: Current,
+        sources: dict[str, Callable[[], str]],
+    ) -> None:
         self.digest = digest
         self.parts = parts
         self.notes = notes
@@ -55,7 +62,9 @@ class Fingerprints:
         strict: Refuse code that can reach anything (exec, eval, computed imports) instead of counting all of the project.
     """
 
-    def __init__(self, follow: str | Sequence[str] = "project", roots: Sequence[str] = (), *, strict: bool = False) -> None:
+    def __init__(
+        self, follow: str | Sequence[str] = "project", roots: Sequence[str] = (), *, strict: bool = False
+    ) -> None:
         named = (follow,) if isinstance(follow, str) else tuple(follow)
         packages = [name for name in named if name not in ("project", "function")]
         self._context = Context(Project(packages, roots), strict=strict, alone="function" in named)
@@ -122,4 +131,3 @@ def _source_reader(context: Context, function: types.FunctionType) -> Callable[[
         return "" if found is None else source_segment(found)
 
     return read
-

@@ -83,7 +83,9 @@ def _local(item: Item) -> bytes:
     if isinstance(item, bytes):
         return b"b" + item
     # A value without a name has no component of its own, so it counts here.
-    return b"v" + (item.component.encode() or item.digest) if isinstance(item, Value) else b"#" + item.component.encode()
+    return (
+        b"v" + (item.component.encode() or item.digest) if isinstance(item, Value) else b"#" + item.component.encode()
+    )
 
 
 def _free(parts: Mapping[str, tuple[bytes, str]], component: str, digest: bytes) -> str:

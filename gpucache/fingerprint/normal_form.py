@@ -27,10 +27,14 @@ from gpucache.fingerprint.scope import (
     imports_of,
 )
 
-_DROPPED = frozenset({"ctx", "type_comment", "kind", "returns", "annotation", "type_params", "lineno", "simple", "type_ignores"})
+_DROPPED = frozenset(
+    {"ctx", "type_comment", "kind", "returns", "annotation", "type_params", "lineno", "simple", "type_ignores"}
+)
 _IMPORTERS = frozenset({"import_module", "__import__"})
 _DOC_NAMES = frozenset({"__doc__", "getdoc", "cleandoc", "help"})
-_ANNOTATION_NAMES = frozenset({"__annotations__", "get_type_hints", "get_annotations", "signature", "__signature__", "validate_call"})
+_ANNOTATION_NAMES = frozenset(
+    {"__annotations__", "get_type_hints", "get_annotations", "signature", "__signature__", "validate_call"}
+)
 
 Use = Literal["read", "literal", "effect", "guard"]
 
@@ -116,7 +120,13 @@ class _Former:
         self._out.append(")")
 
     def _parameters(self, args: ast.arguments) -> None:
-        kinds = (("/", args.posonlyargs), ("", args.args), ("*", [args.vararg]), ("k", args.kwonlyargs), ("**", [args.kwarg]))
+        kinds = (
+            ("/", args.posonlyargs),
+            ("", args.args),
+            ("*", [args.vararg]),
+            ("k", args.kwonlyargs),
+            ("**", [args.kwarg]),
+        )
         for kind, group in kinds:
             self._out.extend(f"{kind}'{arg.arg} " for arg in group if arg is not None)
 
@@ -310,7 +320,12 @@ class _Former:
     def _call(self, node: ast.Call) -> None:
         ref = self._ref(node.func)
         literal = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
-        if ref is not None and _last_word(ref) in _IMPORTERS and isinstance(literal, str) and not literal.startswith("."):
+        if (
+            ref is not None
+            and _last_word(ref) in _IMPORTERS
+            and isinstance(literal, str)
+            and not literal.startswith(".")
+        ):
             self._out.append("(imports ")
             self._slot(ref._replace(use="literal"))
             self._slot(Ref(Imported(literal), use="effect"))
@@ -359,7 +374,9 @@ def _names_read(node: ast.AST) -> set[str]:
 def _says_nothing(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.AnnAssign):
         return False
-    return isinstance(statement, ast.Pass) or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+    return isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    )
 
 
 def _last_word(ref: Ref) -> str:

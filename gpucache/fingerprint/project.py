@@ -55,7 +55,9 @@ class Project:
         real = os.path.realpath(file)
         if real.startswith(self._roots) if self._roots else False:
             return True
-        return not (file.startswith("<frozen") or real.startswith(stdlib_roots()) or any(mark in real for mark in _INSTALLED))
+        return not (
+            file.startswith("<frozen") or real.startswith(stdlib_roots()) or any(mark in real for mark in _INSTALLED)
+        )
 
     def _has_module(self, name: str) -> bool:
         top = name.partition(".")[0]
@@ -143,7 +145,13 @@ def name_of_file(file: str) -> str:
 def _name_of_text(file: str) -> str:
     base = os.path.basename(file)
     is_cell = "ipython" in file or "ipykernel" in file or (base.endswith(".py") and not os.path.isabs(file))
-    return os.path.splitext(base)[0] if is_cell and base.endswith(".py") and not base[0].isdigit() else "notebook" if is_cell else "main"
+    return (
+        os.path.splitext(base)[0]
+        if is_cell and base.endswith(".py") and not base[0].isdigit()
+        else "notebook"
+        if is_cell
+        else "main"
+    )
 
 
 @cache

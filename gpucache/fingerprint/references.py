@@ -188,7 +188,11 @@ def function_label(function: types.FunctionType) -> str:
 def label_of_module(module: types.ModuleType) -> str:
     """A name for a module that does not depend on how it was loaded."""
     file = getattr(module, "__file__", None)
-    return name_of_file(file) if isinstance(file, str) and file.endswith(".py") else module.__name__.replace("__main__", "notebook")
+    return (
+        name_of_file(file)
+        if isinstance(file, str) and file.endswith(".py")
+        else module.__name__.replace("__main__", "notebook")
+    )
 
 
 def _below_root(path: str) -> str:

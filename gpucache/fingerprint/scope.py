@@ -91,7 +91,9 @@ class _Collector:
                 self._all([*node.decorator_list, *node.args.defaults, *node.args.kw_defaults], guarded=guarded)
             case ast.ClassDef():
                 self.bind(node.name)
-                self._all([*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)], guarded=guarded)
+                self._all(
+                    [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)], guarded=guarded
+                )
             case ast.Lambda():
                 self._all([*node.args.defaults, *node.args.kw_defaults], guarded=guarded)
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():

@@ -120,7 +120,11 @@ class Text:
             codes = statement.codes[flags] = self._compile(statement.nodes, flags)
         line = _first_line(place.node)
         for code in codes:
-            if code.co_name == place.qualname.rpartition(".")[2] and code.co_firstlineno == line and _lies_in(code, place.node):
+            if (
+                code.co_name == place.qualname.rpartition(".")[2]
+                and code.co_firstlineno == line
+                and _lies_in(code, place.node)
+            ):
                 yield code
 
     def _compile(self, nodes: list[ast.stmt], flags: int) -> list[types.CodeType]:
@@ -274,4 +278,3 @@ def source_segment(found: Found) -> str:
     """The function's text, decorators included."""
     lines = found.text.text.splitlines(keepends=True)
     return "".join(lines[_first_line(found.node) - 1 : found.node.end_lineno])
-

@@ -188,7 +188,10 @@ class Walk:
         for ref in form.refs:
             items: list[Item] = []
             self._describe_ref(node, function, ref, items)
-            key = tuple(item.digest if isinstance(item, Value) else item if isinstance(item, bytes) else id(item) for item in items)
+            key = tuple(
+                item.digest if isinstance(item, Value) else item if isinstance(item, bytes) else id(item)
+                for item in items
+            )
             if key not in places:
                 places[key] = len(places)
                 targets += [b"slot", *items]
@@ -209,7 +212,10 @@ class Walk:
         code = function.__code__
         positional = code.co_varnames[: code.co_argcount]
         given = function.__defaults__ or ()
-        pairs = [*zip(positional[len(positional) - len(given) :], given, strict=True), *sorted((function.__kwdefaults__ or {}).items())]
+        pairs = [
+            *zip(positional[len(positional) - len(given) :], given, strict=True),
+            *sorted((function.__kwdefaults__ or {}).items()),
+        ]
         for name, value in pairs:
             node.items.append(b"default " + name.encode())
             self.describe(value, f"{label}({name})", node.items)
@@ -234,7 +240,9 @@ class Walk:
         if isinstance(target, Outside):
             self.outside(target.path)
             top = target.path.partition(".")[0]
-            return target.path.encode() + (b" there" if file_of_module(top) or top in sys.builtin_module_names else b" not there")
+            return target.path.encode() + (
+                b" there" if file_of_module(top) or top in sys.builtin_module_names else b" not there"
+            )
         return b"there" if isinstance(target, Live) else b"not there"
 
     def _describe_outside(self, function: types.FunctionType, ref: Ref, path: str, items: list[Item]) -> None:
@@ -250,7 +258,9 @@ class Walk:
     def _describe_blind(self, function: types.FunctionType, path: str, items: list[Item]) -> None:
         where = f"{os.path.basename(function.__code__.co_filename)}:{function.__code__.co_firstlineno} {function.__qualname__}"
         if self.context.strict:
-            raise NotIdentifiable(where, path, "it can reach any code by a name made at run time", "call what it names directly")
+            raise NotIdentifiable(
+                where, path, "it can reach any code by a name made at run time", "call what it names directly"
+            )
         self.note(f"{where} uses {path}, which can reach any code: all of the project counts")
         self._own_module(function, items)
         for item in project_files(function.__code__.co_filename):
@@ -335,7 +345,12 @@ class Walk:
     def _describe_live_function(self, function: types.FunctionType, label: str, items: list[Item]) -> None:
         if self.is_project_function(function):
             item = self._followed(function)
-            if isinstance(item, Node) and function.__name__ == "<lambda>" and item.component.endswith("<lambda>") and "<" not in label:
+            if (
+                isinstance(item, Node)
+                and function.__name__ == "<lambda>"
+                and item.component.endswith("<lambda>")
+                and "<" not in label
+            ):
                 item.component = f"code:{label}"  # of several lambdas on a line, the one in this place of a table
             items.append(item)
             return
@@ -464,7 +479,9 @@ class Walk:
         if found is None or not _is_namespace(top):
             self._looked_up.add(top)
         if found is not None:
-            self._package(f"package:{found.name}", f"{found.name} {found.version}", f"{found.version} ".encode() + found.build)
+            self._package(
+                f"package:{found.name}", f"{found.name} {found.version}", f"{found.version} ".encode() + found.build
+            )
         return path.encode()
 
     def _package(self, component: str, text: str, build: bytes) -> None:
@@ -674,11 +691,15 @@ def _is_anchored(obj: object, function: types.FunctionType) -> bool:
 
 def _anchored(obj: Any, function: types.FunctionType) -> bytes:
     inside = os.path.relpath(str(obj), root_of(function.__code__.co_filename))
-    return f"{'path' if isinstance(obj, PurePath) else 'text'} in the project: {inside}".encode("utf-8", "surrogateescape")
+    return f"{'path' if isinstance(obj, PurePath) else 'text'} in the project: {inside}".encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def _file_of_class(cls: type) -> str | None:
-    files: Iterable[str] = (value.__code__.co_filename for value in vars(cls).values() if isinstance(value, types.FunctionType))
+    files: Iterable[str] = (
+        value.__code__.co_filename for value in vars(cls).values() if isinstance(value, types.FunctionType)
+    )
     return next((file for file in files if not file.startswith("<") and "ipykernel" not in file), None)
 
 

@@ -67,7 +67,7 @@ def _python_files(root: str) -> Iterator[str]:
 
 
 @functools.lru_cache(maxsize=_FILES_AT_MOST)
-def _digest_of_file(path: str, mtime_ns: int, size_bytes: int) -> bytes:  # noqa: ARG001  # keys of the cache
+def _digest_of_file(path: str, mtime_ns: int, size_bytes: int) -> bytes:  # keys of the cache
     with open(path, "rb") as opened:
         raw = opened.read()
     try:

@@ -205,12 +205,16 @@ def with_clean(project: Project, body: str, imports: str = "") -> Project:
     """The project with another body of `clean`."""
     text = (project.root / "pipeline.py").read_text()
     old = "    return [norm(value) for value in values]\n"
-    text = text.replace(old, textwrap.indent(textwrap.dedent(body), "    ")).replace("import helpers\n", f"import helpers\n{imports}")
+    text = text.replace(old, textwrap.indent(textwrap.dedent(body), "    ")).replace(
+        "import helpers\n", f"import helpers\n{imports}"
+    )
     (project.root / "pipeline.py").write_text(text)
     return project
 
 
-def check(project: Project, edits: Mapping[tuple[str, str, str], set[str]], *functions: str, module: str = "pipeline") -> None:
+def check(
+    project: Project, edits: Mapping[tuple[str, str, str], set[str]], *functions: str, module: str = "pipeline"
+) -> None:
     """Each edit alone changes exactly those functions."""
     start = project.seen(*functions, module=module)
     for (file, old, new), expected in edits.items():
@@ -236,7 +240,12 @@ def test_comments_formatting_docstrings_annotations(project: Project, before: Se
             indent = line[: len(line) - len(line.lstrip())]
             if line.strip().startswith("def ") and "self" not in line:
                 line = line.replace("(x)", "(x: 'float') -> 'float'").replace("(n)", "( n : int,  )->  int")
-                lines += [f"{indent}# about this", line, f'{indent}    """What it is: {len(lines)}."""', f"{indent}    pass"]
+                lines += [
+                    f"{indent}# about this",
+                    line,
+                    f'{indent}    """What it is: {len(lines)}."""',
+                    f"{indent}    pass",
+                ]
             else:
                 lines += [line + ("  # a comment" if line.strip() else "")]
         path.write_text("\n".join(lines) + "\n")
@@ -355,7 +364,8 @@ def test_blind_code_is_said_and_refused_when_strict(project: Project) -> None:
     notes = project.seen().notes("clean")
     assert any("eval" in note for note in notes)
     strict = PROBE.replace("Fingerprints()", "Fingerprints(strict=True)").replace(
-        "    made = ", "    try: prints.of(getattr(module, name))\n    except Exception as e: print(repr(e)); sys.exit()\n    made = "
+        "    made = ",
+        "    try: prints.of(getattr(module, name))\n    except Exception as e: print(repr(e)); sys.exit()\n    made = ",
     )
     refused = run([sys.executable, "-c", strict, str(project.root), "pipeline", "clean"])
     assert "NotIdentifiable" in refused
@@ -418,7 +428,9 @@ def test_closures_of_one_factory(project: Project) -> None:
 
 def test_partial(project: Project) -> None:
     """13. A partial's keyword and the body of its function."""
-    with_clean(project, "return [part(value) for value in values]\n", "part = functools.partial(helpers.limited, limit=3)\n")
+    with_clean(
+        project, "return [part(value) for value in values]\n", "part = functools.partial(helpers.limited, limit=3)\n"
+    )
 
     check(
         project,
@@ -674,7 +686,11 @@ print(json.dumps([first, kept, reloaded, unseen.digest.hex(), unseen.notes]))
 
 def test_another_hash_seed(project: Project, before: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sets and names in another order: the same functions."""
-    with_clean(project, "return [value for value in values if type(value) in KINDS]\n", "KINDS = {helpers.Base, helpers.Vector, int, str}\n")
+    with_clean(
+        project,
+        "return [value for value in values if type(value) in KINDS]\n",
+        "KINDS = {helpers.Base, helpers.Vector, int, str}\n",
+    )
     monkeypatch.setenv("PYTHONHASHSEED", "1")
     one = project.seen()
     monkeypatch.setenv("PYTHONHASHSEED", "2")
