@@ -23,7 +23,9 @@ from gpucache.events import Degraded, WorkerDied, WorkerStarted, hooks
 from gpucache.runtime import actions, events
 from gpucache.runtime.demand import Resources
 from gpucache.runtime.engine import Capacity, Engine, Stage
+from gpucache.runtime.gpus import GpusOfFleet
 from gpucache.runtime.timers import Timers
+from gpucache.telemetry import Fleet, read_fleet
 from gpucache.workers import messages
 from gpucache.workers.kind import CallId, Kind, WorkerId
 from gpucache.workers.pool import HasAnswered, HasEnded, IsReady, Pool, Report, Starter
@@ -81,6 +83,7 @@ class Driver:
         config: `runtime`, `max_workers` and `worker_start_timeout_s` are used.
         initializer: Run in each worker before its first call, with initargs. If it raises, every call fails.
         starter: Where workers come from, instead of what config.runtime says.
+        read_fleet: What the GPUs say; asked when the first call wants one.
         on_broken: Told, once, that an initializer raised.
 
     Attributes:
@@ -94,6 +97,7 @@ class Driver:
         initializer: Callable[..., object] | None = None,
         initargs: tuple[object, ...] = (),
         starter: Starter | None = None,
+        read_fleet: Callable[[], Fleet] = read_fleet,
         on_broken: Callable[[WorkersBroken], None] | None = None,
     ) -> None:
         self._config = config
@@ -108,6 +112,8 @@ class Driver:
         self._timers = Timers()
         self._started_at: dict[WorkerId, float] = {}
         self._said: set[str] = set()
+        self._read_fleet = read_fleet
+        self._fleet_has_gpus: bool | None = None
         self._on_broken = on_broken
         self.broken: Exception | None = None
         self._starter: Starter | None = None if self._inline else starter or _starter(config)
@@ -213,11 +219,11 @@ class Driver:
                 worker=f"w{worker}",
                 pid=pids.get(worker),
                 stage=stage.value,
-                device="cuda:0" if devices else "cpu",
+                device="cuda:0" if kind.gpus else "cpu",
                 gpus=devices,
                 call=None if call is None else names.get(call),
             )
-            for worker, _, stage, devices, call in known
+            for worker, kind, stage, devices, call in known
         ]
 
     def __enter__(self) -> Driver:
@@ -242,10 +248,28 @@ class Driver:
             )
 
     def _kind(self, resources: Resources) -> Kind:
-        kind = Kind(resources.env, 0, None, self._shipment.refresh())
+        gpus = resources.gpus if self._has_gpus(resources) else 0
+        memory_bytes = resources.gpu_memory_bytes if gpus else None
+        kind = Kind(resources.env, gpus, memory_bytes, self._shipment.refresh())
         if resources.env is not None and self._starter is not None:
             self._starter.check(kind)
         return kind
+
+    def _has_gpus(self, resources: Resources) -> bool:
+        """Whether there are GPUs to give; looked at when the first call asks. Where there are none, all runs on CPUs."""
+        if not resources.gpus or self._starter is None:
+            return False
+        if self._starter.places_gpus_itself:
+            return True
+        with self._lock:
+            if self._fleet_has_gpus is None:
+                fleet = self._read_fleet()
+                self._fleet_has_gpus = bool(fleet.gpus)
+                self._engine.use_gpus(GpusOfFleet(fleet))
+                if not fleet.gpus:
+                    why = "; ".join(fleet.problems) or "NVML shows none"
+                    hooks.emit(Degraded("tasks that ask for a GPU run on CPUs", why))
+        return self._fleet_has_gpus
 
     def _run_here(
         self,

@@ -155,6 +155,10 @@ class Engine:
             self._wind_up()
         return self._actions
 
+    def use_gpus(self, gpus: GpuPlaces) -> None:
+        """Take GPUs from here from now on. No worker holds one yet."""
+        self._gpus = gpus
+
     def workers(self) -> list[tuple[WorkerId, Kind, Stage, tuple[str, ...], CallId | None]]:
         """Every worker: id, kind, stage, GPUs, its call."""
         return [(w.id, w.kind, w.stage, w.devices, w.call) for w in self._workers.values()]

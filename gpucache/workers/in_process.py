@@ -41,6 +41,7 @@ class InProcessStarter:
     """Starts worker threads."""
 
     name = "in_process"
+    places_gpus_itself = False
 
     def check(self, kind: Kind) -> None:
         """Everything is accepted; environments are not applied to threads."""

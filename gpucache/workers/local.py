@@ -56,6 +56,7 @@ class LocalStarter:
     """Starts worker processes. Call start() from a thread that lives as long as the worker (PR_SET_PDEATHSIG is per thread)."""
 
     name = "local"
+    places_gpus_itself = False
 
     def check(self, kind: Kind) -> None:
         """Refuse what only Ray can do.

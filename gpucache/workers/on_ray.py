@@ -70,6 +70,7 @@ class RayStarter:
 
     def __init__(self, address: str | None = None) -> None:
         self._address = address
+        self.places_gpus_itself = address is not None  # it counts them for the other users of the cluster as well
         self._lock = threading.Lock()
         self._listener: Listener | None = None
         self._awaited: dict[int, queue.SimpleQueue[tuple[Channel, int] | BaseException | None]] = {}
@@ -385,6 +386,8 @@ def _local_ray(ray: Any) -> Iterator[None]:
 def _local_settings() -> dict[str, str]:
     settings = {
         "RAY_USAGE_STATS_ENABLED": "0",
+        # An actor that asks Ray for no GPU keeps the CUDA_VISIBLE_DEVICES that we give it.
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         # Ray looks up the machine's outer address unless told that no cluster can be had (as on macOS); its servers
         # listen on all interfaces unless that address is 127.0.0.1. Seen with ss -ltn: with this, loopback only.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",

@@ -39,9 +39,15 @@ class Running(Protocol):
 
 
 class Starter(Protocol):
-    """Starts workers of one runtime."""
+    """Starts workers of one runtime.
+
+    Attributes:
+        name: The runtime's.
+        places_gpus_itself: It gives each worker the GPUs of its kind; we do not.
+    """
 
     name: str
+    places_gpus_itself: bool
 
     def check(self, kind: Kind) -> None:
         """Raise if a worker of this kind can't be had here."""
@@ -201,15 +207,17 @@ class Pool:
                 killed = slot.killed
             if killed:
                 running.kill()
-            ended = self._converse(worker, slot, running, devices)
+            ended = self._converse(worker, slot, running, kind, devices)
         finally:
             self._slots.pop(worker, None)
             self._report(ended)
 
-    def _converse(self, worker: WorkerId, slot: _Slot, running: Running, devices: tuple[str, ...]) -> HasEnded:
+    def _converse(
+        self, worker: WorkerId, slot: _Slot, running: Running, kind: Kind, devices: tuple[str, ...]
+    ) -> HasEnded:
         stale, broken = "", None
         try:
-            running.channel.send(self._setup(worker, slot, devices), self._initializer)
+            running.channel.send(self._setup(worker, slot, kind, devices), self._initializer)
             while True:
                 message, payload = running.channel.recv()
                 match message:
@@ -230,13 +238,13 @@ class Pool:
             return HasEnded(worker, f"it had imported another text of {stale!r}", running.pid, stale=True)
         return HasEnded(worker, how, running.pid, broken=broken)
 
-    def _setup(self, worker: WorkerId, slot: _Slot, devices: tuple[str, ...]) -> Setup:
+    def _setup(self, worker: WorkerId, slot: _Slot, kind: Kind, devices: tuple[str, ...]) -> Setup:
         modules = self._shipment.modules_since(slot.generation, 0)
         slot.sent_modules = len(modules)
         return Setup(
             worker=worker,
             name=f"w{worker}",
-            device="cuda:0" if devices else "cpu",
+            device="cuda:0" if kind.gpus else "cpu",
             gpus=devices,
             cwd=os.getcwd(),
             sys_path=tuple(sys.path),
