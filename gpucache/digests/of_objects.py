@@ -170,8 +170,9 @@ def _forgotten(kind: type, value: Any) -> object:
 
 
 def _reduces_as_set(kind: type) -> bool:
-    reduce: object = kind.__reduce__
-    return reduce in (set.__reduce__, frozenset.__reduce__) and kind.__reduce_ex__ is object.__reduce_ex__
+    by_set: tuple[object, ...] = (set.__reduce__, frozenset.__reduce__)
+    by_default: object = object.__reduce_ex__
+    return kind.__reduce__ in by_set and kind.__reduce_ex__ is by_default
 
 
 def _utf8(text: str) -> bytes:
