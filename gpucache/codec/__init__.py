@@ -64,7 +64,7 @@ def decode(codec: str, meta: bytes, open_part: OpenPart, *, allow_pickle: bool, 
             case array.NAME:
                 return array.decode(meta, opener)
             case structure.STRUCT:
-                return structure.decode(meta, opener)
+                return structure.decode(meta, opener, trusted=allow_pickle)
             case tensor.NAME:
                 return tensor.decode(meta, opener)
             case arrow.NAME:

@@ -62,7 +62,7 @@ def decode(meta: bytes, open_part: OpenPart) -> Any:
     """
     try:
         form = _decode(meta)
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:  # msgspec's own, and text that is not UTF-8
         raise RecordCorrupt(NAME, str(problem)) from problem
     return from_parts(form, open_part(0, False))
 

@@ -102,7 +102,7 @@ def decode_form(meta: bytes) -> FileForm:
     """
     try:
         form = _decode(meta)
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:  # msgspec's own, and text that is not UTF-8
         raise RecordCorrupt(NAME, str(problem)) from problem
     _check(form)
     entries = (

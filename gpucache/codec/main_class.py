@@ -21,15 +21,18 @@ from gpucache.digests import hash128
 # fmt: off
 _UNSEEN = frozenset({
     "__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__static_attributes__",
-    "__abstractmethods__", "_abc_impl",
+    "__abstractmethods__", "__slotnames__", "_abc_impl",
 })
 # fmt: on
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 
 def reduced(cls: type) -> tuple[Any, ...] | None:
-    """How pickle is to keep a class of the main file that can be found there by its name; None for any other."""
-    if cls.__module__ != "__main__" or _named(cls.__qualname__) is not cls:
+    """How pickle is to keep a class of the main file that can be found there by its name; None for any other.
+
+    In a worker too, whose own main file is another: what it returns is read where the class is at home.
+    """
+    if cls.__module__ != "__main__" or "<" in cls.__qualname__:
         return None
     import cloudpickle
 
@@ -59,8 +62,13 @@ def _said(cls: type) -> list[Any]:
         _said(base) if base.__module__ == "__main__" else f"{base.__module__}.{base.__qualname__}"
         for base in cls.__bases__
     ]
-    content = [(name, _of(item)) for name, item in sorted(vars(cls).items()) if name not in _UNSEEN]
+    content = [(name, _of(item)) for name, item in sorted(vars(cls).items()) if _is_said(name, item)]
     return [cls.__qualname__, type(cls).__qualname__, bases, content]
+
+
+def _is_said(name: str, item: Any) -> bool:
+    """Not what follows from something else: a slot's descriptor, which cloudpickle's twins lack, is said by __slots__."""
+    return name not in _UNSEEN and not isinstance(item, types.MemberDescriptorType)
 
 
 def _of(item: Any) -> Any:
@@ -79,10 +87,18 @@ def _of(item: Any) -> Any:
     if isinstance(item, type):
         return f"{item.__module__}.{item.__qualname__}"
     kind = type(item)
+    if kind.__module__ in ("typing", "types"):
+        return repr(item)  # an annotation
     value = vars(item).get("_value_") if hasattr(item, "__dict__") else None  # an enum's member
     return [f"{kind.__module__}.{kind.__qualname__}", repr(value) if isinstance(value, _PLAIN) else ""]
 
 
 def _code(code: types.CodeType) -> list[Any]:
-    constants = [_code(item) if isinstance(item, types.CodeType) else repr(item) for item in code.co_consts]
+    constants = [_constant(item) for item in code.co_consts]
     return [code.co_name, code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars]
+
+
+def _constant(item: Any) -> Any:
+    if isinstance(item, types.CodeType):
+        return _code(item)
+    return sorted(map(repr, item)) if isinstance(item, frozenset) else repr(item)  # a set's order is the process's own

@@ -2,8 +2,8 @@
 
 Buffers come out copy-on-write: libraries that write to their own arrays (scikit-learn, pandas) go on working, and nobody
 else sees it. What would come back as something else is refused though it pickles: an open file (cloudpickle takes its text
-along), a gpucache.File (its path would be kept, not its content), a tensor with a grad_fn. A class of the program's main file
-is found again there (main_class.py); everything else pickles as cloudpickle has it.
+along), a memoryview (it makes bytes of one), a gpucache.File (its path would be kept, not its content), a tensor with a
+grad_fn. A class of the program's main file is found again there (main_class.py); everything else pickles as cloudpickle has it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def decode(meta: bytes, open_part: OpenPart) -> Any:
         count = _decode(meta)
         if not 0 <= count <= MAX_BUFFERS:
             raise ValueError(f"{count} buffers")
-    except (msgspec.DecodeError, ValueError) as problem:
+    except ValueError as problem:  # msgspec's own are such
         raise RecordCorrupt(NAME, str(problem)) from problem
     text, buffers = open_part(0, False), [open_part(index, True) for index in range(1, count + 1)]
     try:
@@ -117,6 +117,8 @@ def _pickler() -> Any:
                     raise _Refused(value, "within another value only its path would be kept, not its content")
                 if isinstance(value, _OPEN_FILES) and value not in (sys.stdin, sys.stdout, sys.stderr):
                     raise _Refused(value, "it is an open file")
+                if isinstance(value, memoryview):
+                    raise _Refused(value, "it would come back as bytes")
                 found = self._torchs(value) if "torch" in sys.modules else NotImplemented
                 return super().reducer_override(value) if found is NotImplemented else found
 

@@ -1,9 +1,9 @@
-"""Plain scalars, and containers of them with arrays and tensors within: exact types come back, and no code runs to make them.
+"""Plain scalars, and containers of them, of arrays, tensors and tables: exact types come back, and no code runs to make them.
 
 "plain" is one scalar as msgpack. "struct" is a tree: scalars as msgpack has them, everything else as a list [tag, ...]. Bulk
-(arrays, tensors, long texts and bytes, and the tree itself where it is long) becomes parts. What is shared stays shared: a
-container or an array that is met again is written as the number of its first appearance, so the two stay one object and
-nothing is laid out twice. What holds anything else, or itself, is left to pickle as a whole.
+(arrays, tensors, Arrow data, long texts and bytes, and the tree itself where it is long) becomes parts. What is shared stays
+shared: a container or an array that is met again is written as the number of its first appearance, so the two stay one object
+and nothing is laid out twice. What holds anything else, or itself, is left to pickle as a whole.
 
 Sharing is not kept within keys and members of sets: those are immutable, and hashing a few bytes of hostile back references
 could take for ever.
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from gpucache.codec import array, scalars, tensor
+from gpucache.codec import array, arrow, scalars, tensor
 from gpucache.codec.kinds import BULK_FROM_BYTES, Encoded, OpenPart, type_name
 from gpucache.codec.scalars import Unfit
 from gpucache.digests import File
@@ -25,7 +25,7 @@ from gpucache.errors import NotStorable, RecordCorrupt
 PLAIN, STRUCT = "plain", "struct"
 MAX_DEPTH = 150
 """Levels that are written: each costs two of Python's thousand frames, in the reader of an already deep caller too."""
-_AGAIN, _ARRAY, _TENSOR, _DICT = "=", "a", "t", "d"
+_AGAIN, _ARRAY, _TENSOR, _ARROW, _DICT = "=", "a", "t", "w", "d"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -74,8 +74,8 @@ def encode(value: Any) -> Encoded | None:
         return _Writer(any_text=True).encoded(value)
 
 
-def decode(meta: bytes, open_part: OpenPart) -> Any:
-    """The tree of values.
+def decode(meta: bytes, open_part: OpenPart, *, trusted: bool) -> Any:
+    """The tree of values. `trusted`: as for arrow.decode().
 
     Raises:
         RecordCorrupt: Not what encode() wrote.
@@ -86,7 +86,7 @@ def decode(meta: bytes, open_part: OpenPart) -> Any:
     if type(tree) is not list:
         raise RecordCorrupt(STRUCT, "no tree of values")
     try:
-        return _Reader(open_part).value(tree)
+        return _Reader(open_part, trusted=trusted).value(tree)
     except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as problem:
         raise RecordCorrupt(STRUCT, f"{type(problem).__name__}: {problem}") from problem
 
@@ -170,12 +170,14 @@ class _Writer:
         return [tag, *[self.tree(item, depth, hashed=within) for item in value]]
 
     def bulk(self, value: Any) -> list[Any]:
-        """An array or a tensor."""
+        """An array, a tensor or Arrow data."""
         library = type(value).__module__.partition(".")[0]
         if library == "numpy":
-            return self.numbered(value, _ARRAY, array.parts_of(value))
+            return self.numbered(value, _ARRAY, None if id(value) in self.seen else array.parts_of(value))
         if library == "torch" and "torch" in sys.modules:
             return self.numbered(value, _TENSOR, self.lone_tensor(value))
+        if library == "pyarrow":
+            return self.numbered(value, _ARROW, self.arrow_data(value))
         if isinstance(value, File):
             raise NotStorable(
                 type_name(value),
@@ -190,7 +192,8 @@ class _Writer:
         if found is None:
             raise Unfit
         self.seen[id(value)] = len(self.seen)
-        return [tag, self.part(found[1]), msgspec.structs.astuple(found[0])]
+        form, data = found
+        return [tag, self.part(data), form if tag == _ARROW else msgspec.structs.astuple(form)]
 
     def lone_tensor(self, value: Any) -> tuple[Any, Any] | None:
         """A tensor's form and bytes, if no other tensor here shares its memory: writing to one would show in the other."""
@@ -202,6 +205,10 @@ class _Writer:
             self.storages.add(address)
         return found
 
+    def arrow_data(self, value: Any) -> tuple[bytes, Any] | None:
+        found = None if id(value) in self.seen else arrow.encode(value)
+        return None if found is None else (found.meta, found.parts[0])
+
     def part(self, data: Any) -> int:
         self.parts.append(data)
         return len(self.parts) - 1
@@ -210,10 +217,11 @@ class _Writer:
 class _Reader:
     """One tree being read. Numbers what it makes as the writer did: when it is complete."""
 
-    __slots__ = ("made", "open_part")
+    __slots__ = ("made", "open_part", "trusted")
 
-    def __init__(self, open_part: OpenPart) -> None:
+    def __init__(self, open_part: OpenPart, *, trusted: bool) -> None:
         self.open_part = open_part
+        self.trusted = trusted
         self.made: list[Any] = []
 
     def value(self, tree: Any, *, hashed: bool = False) -> Any:
@@ -232,7 +240,7 @@ class _Reader:
             return self.made[_index(tree[1])]
         elif tag == "B":
             value = bytearray(self.raw(tree[1]))
-        elif tag in (_ARRAY, _TENSOR):
+        elif tag in (_ARRAY, _TENSOR, _ARROW):
             value = self.bulk(tag, tree)
         elif tag == scalars.BYTES:
             return bytes(self.raw(tree[1]))
@@ -261,6 +269,8 @@ class _Reader:
         index, form = tree[1:]
         if tag == _ARRAY:
             return array.from_parts(msgspec.convert(form, array.ArrayForm), self.open_part(_index(index), False))
+        if tag == _ARROW:
+            return arrow.decode(form, lambda _, writable: self.open_part(_index(index), writable), trusted=self.trusted)
         return tensor.from_parts(msgspec.convert(form, tensor.TensorForm), self.open_part(_index(index), True))
 
     def raw(self, where: Any) -> Any:

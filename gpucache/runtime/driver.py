@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from gpucache.store import Store
 
 _ONE_CPU = Resources()
+_KILL_MAX_S = 30.0
+"""Killed processes are gone in milliseconds, Ray in a second or two; an interrupted program ends in any case."""
 
 
 @dataclass(slots=True)
@@ -206,7 +208,7 @@ class Driver:
         self._step(events.Broke(WorkersBroken("they were stopped", "start a new session")))
         self._step(events.ShutdownAsked(cancel=True))
         self._pool.kill_all()
-        self._finished.wait()
+        self._finished.wait(_KILL_MAX_S)
 
     def workers(self) -> list[WorkerInfo]:
         """Every worker that is there or starting."""
@@ -332,6 +334,7 @@ class Driver:
             self._step(events.Broke(error))
         elif not report.stale and self._is_unexpected(report.worker):
             hooks.emit(WorkerDied(f"w{report.worker}", report.pid, report.how))
+        self._started_at.pop(report.worker, None)
         self._step(events.WorkerEnded(report.worker, report.how, stale=report.stale))
 
     def _is_unexpected(self, worker: WorkerId) -> bool:
@@ -367,7 +370,7 @@ class Driver:
                 entry = self._forget(action.call)
                 outcomes.append(lambda: _cancel(entry))
             case actions.Start():
-                self._start(pool, action)
+                self._start(pool, action, todo)
             case actions.Stop():
                 pool.stop(action.worker)
             case actions.Kill():
@@ -388,9 +391,13 @@ class Driver:
         store = None if entry.store is None else str(entry.store.path)
         pool.send(action.worker, messages.Call(action.call, store, action.rank, action.size), entry.payload)
 
-    def _start(self, pool: Pool, action: actions.Start) -> None:
+    def _start(self, pool: Pool, action: actions.Start, todo: list[events.Event]) -> None:
         self._started_at[action.worker] = time.monotonic()
-        pool.start(action.worker, action.kind, action.devices)
+        try:
+            pool.start(action.worker, action.kind, action.devices)
+        except RuntimeError as problem:  # no thread can be had
+            todo.append(events.WorkerEnded(action.worker, f"it could not be started: {problem}"))
+            return
         self._timers.after(self._config.worker_start_timeout_s, lambda: self._give_up(action.worker))
 
     def _give_up(self, worker: WorkerId) -> None:

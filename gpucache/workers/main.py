@@ -8,6 +8,7 @@ systems), a watching thread does the same when the driver's end of the channel c
 from __future__ import annotations
 
 import faulthandler
+import io
 import os
 import select
 import signal
@@ -32,6 +33,9 @@ def main(descriptor: int, parent: int) -> None:
 
 def whole_process_worker() -> Worker:
     """A worker that is this process: shipped modules are found by everyone in it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # what a call prints is seen while it runs
     served = Served()
     sys.meta_path.insert(0, served)
     return Worker(settle=settle, take=served.add, whole_process=True)

@@ -236,11 +236,14 @@ def serve_in_actor(variables: dict[str, str], address: str, key: bytes, worker: 
     except OSError:
         return
     os.environ.update(variables)
+    if variables and "OMP_NUM_THREADS" not in variables:
+        os.environ.pop("OMP_NUM_THREADS", None)
     end.send(Hello(worker, os.getpid()))
     stderr = end.recv_descriptor()
     for descriptor in (1, 2):
         os.dup2(stderr, descriptor)
     os.close(stderr)
+    sys.argv = ["gpucache-worker"]
     main.die_on_hang_up(end.fileno())
     serve(main.whole_process_worker(), end)
     import ray
@@ -392,6 +395,10 @@ def _local_settings() -> dict[str, str]:
         # listen on all interfaces unless that address is 127.0.0.1. Seen with ss -ltn: with this, loopback only.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
+    if "OMP_NUM_THREADS" not in os.environ:
+        # Ray sets 1 for an actor that asks for no CPU, and then imports numpy; numerics and speed are to be those of a
+        # local worker. serve_in_actor() takes it away again for what is imported later.
+        settings["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
     if "RAY_AUTH_MODE" not in os.environ:
         settings["RAY_AUTH_MODE"] = "token"
         if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):

@@ -332,3 +332,27 @@ def test_actors_that_cannot_connect_are_called(monkeypatch: pytest.MonkeyPatch) 
             driver.submit(os._exit, (3,)).result()
 
     assert isinstance(caught.value.__cause__, RemoteTraceback)
+
+
+def test_what_a_call_prints_is_seen_while_it_runs(
+    runtime: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Both of a worker's outputs come out of the driver's standard error, line by line; its standard output is its own."""
+    if runtime == "in_process":
+        pytest.skip("threads print where the driver prints")
+    gate, seen = tmp_path / "gate", []
+    os.mkfifo(gate)
+
+    def talk() -> None:
+        print("to standard output")
+        print("to standard error", file=sys.stderr)
+        gate.read_text()
+
+    with make_driver(runtime) as driver:
+        future = driver.submit(talk)
+        with gate.open("w"):
+            seen = capfd.readouterr()
+        future.result()
+
+    assert seen.out == ""
+    assert "to standard output\nto standard error\n" in seen.err
