@@ -44,7 +44,8 @@ def _tensor(walker: Walker, value: torch.Tensor) -> None:
         walker.tag(b"X", b"Parameter")
     else:
         walker.begin(b"Tensor", value, type(value) if type(value) is torch.Tensor else torch.Tensor)
-    names = repr(value.names).encode() if any(value.names) else b""
+    axes = getattr(value, "names", ())  # torch 2.13 has named tensors no more
+    names = repr(axes).encode() if any(axes) else b""
     shape = struct.pack(f"<{value.ndim}Q", *value.shape)
     walker.tag(b"", str(value.dtype).encode(), shape, b"g" if value.requires_grad else b"", names)
     if type(value) in {torch.Tensor, torch.nn.Parameter}:

@@ -1,7 +1,7 @@
 """What a class is: everything that its definition left behind, and the classes that it builds on.
 
-As it lives, not as it is written: attributes that were set later count, and nothing needs to be proven of a text. What a library
-generates from the fields (the methods of a dataclass, of a named tuple) follows from the fields, so the fields count.
+As it lives, not as it is written: attributes that were set later count, and nothing needs to be proven of a text. What a
+library generates from the fields (the methods of a dataclass, of a named tuple) follows from the fields, so the fields count.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ _SLOTS = (
     types.WrapperDescriptorType,
     types.MethodDescriptorType,
 )
-_NAMED_TUPLE = frozenset({"__new__", "_make", "_replace", "__replace__", "__repr__", "_asdict", "__getnewargs__"})
 
 
 def describe_class(walk: Walk, node: Node, cls: type) -> None:
@@ -80,7 +79,6 @@ def describe_class(walk: Walk, node: Node, cls: type) -> None:
 
 def _content(cls: type) -> Iterator[tuple[str, Any]]:
     """The attributes that count, in the order of their names."""
-    generated = _generated_names(cls)
     for name, value in sorted(cls.__dict__.items()):
         if (
             name in ("__hash__", "__match_args__")
@@ -90,7 +88,7 @@ def _content(cls: type) -> Iterator[tuple[str, Any]]:
             continue  # follow from the fields
         if name in _NOT_CONTENT or isinstance(value, _SLOTS):
             continue
-        if name in generated and _is_generated(value):
+        if name.startswith("_") and _is_generated(value):
             continue
         if isinstance(cls, enum.EnumMeta) and (
             name in cls.__members__ or (_is_sunder(name) and not _function_of(value))
@@ -106,34 +104,27 @@ def _describe_attribute(walk: Walk, cls: type, value: Any, label: str, items: li
         walk.describe(value, label, items)
     except NotIdentifiable as refusal:
         kind = type(value)
-        made_by_library = not walk.is_project_class(kind) and (hasattr(kind, "__get__") or type(cls) is not type)
+        made_by_library = not walk.context.is_project_class(kind) and (
+            hasattr(kind, "__get__") or type(cls) is not type
+        )
         if not made_by_library or kind.__module__ in ("builtins", "_thread", "threading"):
             raise
         items.append(f"a {kind.__module__}.{kind.__qualname__}".encode())
         walk.note(f"{label} counts by its class alone: {refusal.why}")
 
 
-def _generated_names(cls: type) -> frozenset[str]:
-    if "_fields" in cls.__dict__ and issubclass(cls, tuple):
-        return _NAMED_TUPLE
-    if "__dataclass_fields__" in cls.__dict__:
-        return frozenset(name for name in cls.__dict__ if name.startswith("__")) | {
-            "_dataclass_getstate",
-            "_dataclass_setstate",
-        }
-    return frozenset(name for name, value in cls.__dict__.items() if name.startswith("__") and _is_generated(value))
-
-
 def _is_generated(value: Any) -> bool:
-    """Whether a method was made by a library's exec(), or is a library's own: its file is no file of ours."""
+    """Whether a method was generated from the fields by dataclasses, namedtuple or attrs: then the fields tell it."""
     function = _function_of(value)
     if function is None:
         return False
-    file = function.__code__.co_filename
-    is_cell = file.startswith(("<ipython", "<stdin", "<python-input"))
-    by_library = str(function.__globals__.get("__name__")) in ("dataclasses", "collections", "reprlib", "attr._make")
+    home = str(function.__globals__.get("__name__"))
+    code = function.__code__
     return (
-        by_library or (file.startswith("<") and not is_cell and function.__module__ != "__main__") or file == "<string>"
+        home in ("dataclasses", "collections")
+        or home.startswith("namedtuple_")
+        or code.co_qualname.startswith("__create_fn__.")  # what dataclasses name their exec()'s scope
+        or code.co_filename.startswith("<attrs generated")
     )
 
 
@@ -151,7 +142,8 @@ def _describe_fields(walk: Walk, cls: type, label: str, items: list[Item]) -> No
     fields: Mapping[str, dataclasses.Field[Any]] = cls.__dict__["__dataclass_fields__"]
     for name, field in fields.items():
         switches = (field.init, field.repr, field.hash, field.compare, field.kw_only)
-        items.append(f"field {name} {switches} {field._field_type}".encode())  # type: ignore[attr-defined]  # which kind: no other way  # dataclasses has no public name for it
+        kind = field._field_type  # type: ignore[attr-defined]  # ClassVar, InitVar or field: no public name
+        items.append(f"field {name} {switches} {kind}".encode())
         for part, value in (("default", field.default), ("default_factory", field.default_factory)):
             if value is not dataclasses.MISSING:
                 items.append(part.encode())
@@ -170,7 +162,7 @@ def _describe_members(walk: Walk, cls: enum.EnumMeta, label: str, items: list[It
 def _annotations(cls: type) -> Mapping[str, Any]:
     """A class's own annotations: they make fields, validators, columns."""
     try:
-        annotations = cls.__dict__.get("__annotations__") or getattr(cls, "__annotations__", {})  # noqa: RUF063  # what the class itself says, unevaluated
+        annotations = cls.__dict__.get("__annotations__") or getattr(cls, "__annotations__", {})  # noqa: RUF063  # own ones alone
     except NameError:  # evaluated lazily, and naming what is only imported for type checkers
         return {}
     own = "__annotations__" in cls.__dict__ or "__annotate_func__" in cls.__dict__

@@ -17,12 +17,12 @@ from gpucache.fingerprint.scope import Imported
 
 _NAME_READS = frozenset(
     {
+        "LOAD_CLASSDEREF",
+        "LOAD_DEREF",
+        "LOAD_FROM_DICT_OR_DEREF",
+        "LOAD_FROM_DICT_OR_GLOBALS",
         "LOAD_GLOBAL",
         "LOAD_NAME",
-        "LOAD_DEREF",
-        "LOAD_CLASSDEREF",
-        "LOAD_FROM_DICT_OR_GLOBALS",
-        "LOAD_FROM_DICT_OR_DEREF",
     }
 )
 _ATTR_READS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})

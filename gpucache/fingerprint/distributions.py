@@ -24,7 +24,8 @@ class Distribution:
     Attributes:
         name: As its directory is named, normalised.
         version: Its version.
-        build: Digest of its list of files and their hashes, so that a rebuilt wheel of the same version differs; empty if there is no list.
+        build: Digest of its list of files and their hashes, so that a rebuilt wheel of the same version differs; empty if
+            there is no list.
     """
 
     name: str
@@ -111,9 +112,7 @@ def _read(path: str) -> bytes:
 def _distribution(info: str, record: bytes) -> Distribution:
     name, _, version = info.removesuffix(_DIST_INFO).partition("-")
     # Scripts carry the path of this environment, and the dist-info says who installed it: neither is the build.
-    files = [
-        line
-        for line in record.split(b"\n")
-        if b",sha256=" in line and not line.startswith((b"..", b"/")) and b".dist-info/" not in line
-    ]
+    elsewhere = (b"..", b"/")
+    lines = [line for line in record.split(b"\n") if b",sha256=" in line and b".dist-info/" not in line]
+    files = [line for line in lines if not line.startswith(elsewhere)]
     return Distribution(name, version, hash128(b"\n".join(sorted(files))) if files else b"")

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpucache.digests import combine
-from gpucache.fingerprint.current import Current
+from gpucache.fingerprint.context import Context
 from gpucache.fingerprint.graph import Parts
 from gpucache.fingerprint.project import Project
 from gpucache.fingerprint.source import source_segment
-from gpucache.fingerprint.walk import Context, Walk
+from gpucache.fingerprint.values import holds
+from gpucache.fingerprint.walk import Walk
 
 KEPT_AT_MOST = 8192
 """Fingerprints kept. Functions made anew for each call (lambdas as arguments) would fill the memory otherwise."""
@@ -37,13 +38,13 @@ class Fingerprint:
         digest: bytes,
         parts: Parts,
         notes: tuple[str, ...],
-        is_current: Current,
+        is_current: Callable[[], bool],
         sources: dict[str, Callable[[], str]],
     ) -> None:
         self.digest = digest
         self.parts = parts
         self.notes = notes
-        self.is_current: Callable[[], bool] = is_current
+        self.is_current = is_current
         self._sources = sources
 
     def source(self, component: str) -> str:
@@ -84,11 +85,7 @@ class Fingerprints:
 
     def token(self, obj: Any) -> bytes | None:
         """The identity of a piece of code, as a part of a value; None for what is no code, or a library's class."""
-        kind = type(obj)
-        if isinstance(obj, type):
-            if not self._context.project.has_module(obj.__module__):
-                return None
-        elif kind is not types.FunctionType and not Walk(self._context).is_code(obj):
+        if not holds(self._context, obj):
             return None
         return combine(b"code", self._of(obj, defaults=True).digest)
 
@@ -105,7 +102,7 @@ class Fingerprints:
             return made
 
     def _make(self, symbol: Any, *, defaults: bool) -> Fingerprint:
-        self._keep_texts()
+        self._context.keep_texts()
         walk = Walk(self._context)
         digest = walk.run(symbol, defaults=defaults)
         parts = dict(sorted(walk.parts.items()))
@@ -115,14 +112,6 @@ class Fingerprints:
             if isinstance(node.obj, types.FunctionType)
         }
         return Fingerprint(digest, parts, tuple(walk.notes), walk.reads.freeze(), sources)
-
-    def _keep_texts(self) -> None:
-        """Keep the texts of the project's modules as they are now: an edit of later can't take them away."""
-        modules = self._context.new_modules()
-        for module in modules:
-            file = getattr(module, "__file__", None)
-            if isinstance(file, str) and file.endswith(".py") and self._context.project.has_module(module.__name__):
-                self._context.sources.keep(file, vars(module))
 
 
 def _source_reader(context: Context, function: types.FunctionType) -> Callable[[], str]:

@@ -1,13 +1,13 @@
 """The graph of what a root reaches, and the digest of that graph.
 
 A node is a symbol of the project: a function, a class, a module that counts whole, or a container that holds code. It is
-described by items in a fixed order: bytes, values by their digest, and other nodes. Nodes are numbered as they are first met, the
-root first, and the digest is that of all descriptions in this order, with numbers for nodes. So recursion, mutual recursion and shared
-helpers need no care, no name or place of a symbol counts, and the cost is linear. (A Merkle tree over strongly connected
-components gives every node a digest of its own, which nobody asks for, and needs a rule for each cycle.)
+described by items in a fixed order: bytes, values by their digest, and other nodes. Nodes are numbered as they are first met,
+the root first, and the digest is that of all descriptions in this order, with numbers for nodes. So recursion, mutual
+recursion and shared helpers need no care, no name or place of a symbol counts, and the cost is linear. (A Merkle tree over
+strongly connected components gives every node a digest of its own, which nobody asks for, and needs a rule for each cycle.)
 
-For people, each node has a local digest: of its own description, with names for what it refers to. So an edit of one function changes one
-component, not those of all its callers.
+For people, each node has a local digest: of its own description, with names for what it refers to. So an edit of one
+function changes one component, not those of all its callers.
 """
 
 from __future__ import annotations

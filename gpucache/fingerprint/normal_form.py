@@ -1,8 +1,9 @@
 """The normal form of a function's syntax: what remains when everything that changes nothing is taken away.
 
-Positions, comments, formatting, docstrings, annotations of functions and of local variables, `pass`, type comments and imports
-that only bind a name do not remain. Every reference that leaves the function (a global, a closure's variable, an
-import, with the attributes that follow it) is a numbered slot: what stands there is decided by what it leads to, not by its spelling.
+Positions, comments, formatting, docstrings, annotations of functions and of local variables, `pass`, type comments and
+imports that only bind a name do not remain. Every reference that leaves the function (a global, a closure's variable, an
+import, with the attributes that follow it) is a numbered slot: what stands there is decided by what it leads to, not by its
+spelling.
 
 Not bytecode, which changes with every Python; not `ast.dump`, whose fields do. A node is its name and its fields that are not
 empty, so a field that a later Python adds, and nobody uses, changes nothing.
@@ -27,13 +28,24 @@ from gpucache.fingerprint.scope import (
     imports_of,
 )
 
-_DROPPED = frozenset(
-    {"ctx", "type_comment", "kind", "returns", "annotation", "type_params", "lineno", "simple", "type_ignores"}
-)
+_DROPPED = frozenset({"ctx", "type_comment", "kind", "returns", "annotation", "type_params", "simple", "type_ignores"})
 _IMPORTERS = frozenset({"import_module", "__import__"})
 _DOC_NAMES = frozenset({"__doc__", "getdoc", "cleandoc", "help"})
 _ANNOTATION_NAMES = frozenset(
     {"__annotations__", "get_type_hints", "get_annotations", "signature", "__signature__", "validate_call"}
+)
+_PLAIN_DECORATORS = frozenset(
+    {
+        "wraps",
+        "lru_cache",
+        "cache",
+        "cached_property",
+        "property",
+        "setter",
+        "staticmethod",
+        "classmethod",
+        "contextmanager",
+    }
 )
 
 Use = Literal["read", "literal", "effect", "guard"]
@@ -135,8 +147,17 @@ class _Former:
         self._field("decorators", getattr(node, "decorator_list", []))
         self._field("defaults", node.args.defaults)
         self._field("kw_defaults", node.args.kw_defaults)
+        if not isinstance(node, ast.Lambda) and not all(map(_leaves_annotations, node.decorator_list)):
+            self._annotations(node)
         self.function(node)
         self._out.append(")")
+
+    def _annotations(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """A decorator may read them (singledispatch's register, a validator)."""
+        for arg in ast.walk(node.args):
+            if isinstance(arg, ast.arg):
+                self._field(arg.arg, arg.annotation)
+        self._field("returns", node.returns)
 
     def _nested_class(self, node: ast.ClassDef) -> None:
         self._out.append(f"(class '{node.name}")
@@ -377,6 +398,12 @@ def _says_nothing(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Pass) or (
         isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     )
+
+
+def _leaves_annotations(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    word = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+    return word in _PLAIN_DECORATORS
 
 
 def _last_word(ref: Ref) -> str:

@@ -1,8 +1,8 @@
 """What is the project's code, what is a library's, what is Python's own.
 
-The project is whatever lies outside Python's library and outside site-packages: the code under a pyproject, a
-repository, an editable install, a notebook. The current directory says nothing. A module's name for people is derived from its file, so
-that a script run as __main__ and the same file imported have one name.
+The project is whatever lies outside Python's library and outside site-packages: the code under a pyproject, a repository, an
+editable install, a notebook. The current directory says nothing. A module's name for people is derived from its file, so that
+a script run as __main__ and the same file imported have one name.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Project:
 
     def _has_file(self, file: str) -> bool:
         real = os.path.realpath(file)
-        if real.startswith(self._roots) if self._roots else False:
+        if self._roots and real.startswith(self._roots):
             return True
         return not (
             file.startswith("<frozen") or real.startswith(stdlib_roots()) or any(mark in real for mark in _INSTALLED)
@@ -65,9 +65,7 @@ class Project:
             return False
         if top in self._follow or name in self._follow or name in ("__main__", "__mp_main__"):
             return True
-        if top in sys.stdlib_module_names:
-            return False
-        file = file_of_module(name)
+        file = file_of_module(name)  # not by name: a project may have a queue.py of its own
         return file is not None and self.has_file(file)
 
 
@@ -130,7 +128,7 @@ def is_compiled(file: str) -> bool:
 @cache
 def name_of_file(file: str) -> str:
     """The name that a file would be imported by: its path below the topmost directory that is no package."""
-    if not file.endswith((".py", ".pyw")) or not os.path.isabs(file):
+    if not file.endswith((".py", ".pyw")) or not os.path.isabs(file) or "ipykernel" in file:
         return _name_of_text(file)
     directory, name = os.path.split(file)
     steps = [os.path.splitext(name)[0]]
@@ -143,15 +141,8 @@ def name_of_file(file: str) -> str:
 
 
 def _name_of_text(file: str) -> str:
-    base = os.path.basename(file)
-    is_cell = "ipython" in file or "ipykernel" in file or (base.endswith(".py") and not os.path.isabs(file))
-    return (
-        os.path.splitext(base)[0]
-        if is_cell and base.endswith(".py") and not base[0].isdigit()
-        else "notebook"
-        if is_cell
-        else "main"
-    )
+    """A name for what has no file of its own: a notebook's cell, a text given to the interpreter."""
+    return "notebook" if "ipython" in file or "ipykernel" in file else "main"
 
 
 @cache

@@ -15,7 +15,8 @@ import types
 from dataclasses import dataclass
 from typing import Any
 
-from gpucache.fingerprint.current import MISSING, Reads
+from gpucache.fingerprint.current import Reads
+from gpucache.fingerprint.missing import MISSING
 from gpucache.fingerprint.normal_form import Ref
 from gpucache.fingerprint.project import Project, find_spec, name_of_file, root_of
 from gpucache.fingerprint.scope import Imported
@@ -136,9 +137,8 @@ class References:
         obj: object = module
         for count, name in enumerate(attrs, start=1):
             obj = vars(obj).get(name, MISSING) if isinstance(obj, types.ModuleType) else MISSING
-            if isinstance(obj, types.FunctionType) and self._project.has_file(obj.__code__.co_filename):
-                if self._project.has_module(str(obj.__globals__.get("__name__"))):
-                    return Live(obj, f"{label}.{'.'.join(attrs[:count])}", attrs[count:])
+            if isinstance(obj, types.FunctionType) and self._project.has_module(str(obj.__globals__.get("__name__"))):
+                return Live(obj, f"{label}.{'.'.join(attrs[:count])}", attrs[count:])
         return Outside(".".join((module.__name__, *attrs)))
 
 
@@ -169,7 +169,7 @@ def load(name: str) -> types.ModuleType | None:
     if module is None and find_spec(name) is not None:
         try:
             module = importlib.import_module(name)
-        except Exception:  # whatever the module's own code raises, the body that imports it will raise again
+        except Exception:  # whatever the module's own code raises, the body that imports it raises again
             return None
     return module if isinstance(module, types.ModuleType) else None
 
@@ -188,11 +188,8 @@ def function_label(function: types.FunctionType) -> str:
 def label_of_module(module: types.ModuleType) -> str:
     """A name for a module that does not depend on how it was loaded."""
     file = getattr(module, "__file__", None)
-    return (
-        name_of_file(file)
-        if isinstance(file, str) and file.endswith(".py")
-        else module.__name__.replace("__main__", "notebook")
-    )
+    has_text = isinstance(file, str) and file.endswith(".py")
+    return name_of_file(file) if has_text and file else module.__name__.replace("__main__", "notebook")
 
 
 def _below_root(path: str) -> str:

@@ -84,7 +84,7 @@ class _Collector:
         known = self._names.get(name, imported)
         self._names[name] = imported if known == imported else None
 
-    def visit(self, node: ast.AST, *, guarded: bool) -> None:
+    def visit(self, node: ast.AST, *, guarded: bool) -> None:  # one case for each form that binds names
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self.bind(node.name)

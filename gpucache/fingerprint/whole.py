@@ -46,13 +46,14 @@ def describe_module(walk: Walk, node: Node, module: types.ModuleType) -> None:
             walk.note(f"{label}.{name} has no identity; {label} counts whole, but this by its class alone")
 
 
-def project_files(file: str) -> Iterator[Value]:
+def project_files(walk: Walk, file: str) -> Iterator[Value]:
     """Every module below the project's directory, imported or not, by the normal form of its text."""
     if not os.path.isabs(file):
         return
     root = root_of(file)
     for count, path in enumerate(_python_files(root)):
         if count >= _FILES_AT_MOST:
+            walk.note(f"{root} holds more than {_FILES_AT_MOST} Python files; the others do not count")
             return
         status = os.stat(path)
         digest = _digest_of_file(path, status.st_mtime_ns, status.st_size)

@@ -19,10 +19,12 @@ from pathlib import Path
 
 import pytest
 
+import gpucache
+
 pytestmark = pytest.mark.slow
 
 TASKS = ("load", "clean", "embed", "train", "report")
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(gpucache.__file__).resolve().parents[1]
 
 PROJECT = {
     "deep.py": """

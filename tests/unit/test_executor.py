@@ -81,10 +81,10 @@ def test_retries_and_timeouts_are_options(tmp_path: Path) -> None:
 
     with Executor(1, runtime="local", retries=1, timeout_s=30) as patient:
         assert patient.submit(second_time).result() == "second"
-    with Executor(1, runtime="local", timeout_s=0.3) as strict:
+    with Executor(1, runtime="local", timeout_s=1.0) as strict:
         with pytest.raises(TaskTimeout):
             strict.submit(lambda: threading.Event().wait()).result()
-        assert strict.submit(square, 2).result() == 4
+        assert strict.submit(abs, -2).result() == 2
 
 
 def test_inline_runs_here() -> None:
