@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpucache.store.in_memory import InMemoryStore
 from gpucache.store.on_disk import Store
 from gpucache.store.record import (
     CollectReport,
@@ -15,6 +16,7 @@ from gpucache.store.record import (
 
 __all__ = [
     "CollectReport",
+    "InMemoryStore",
     "Manifest",
     "PartRef",
     "Record",

@@ -1,8 +1,11 @@
-"""Blobs: files of bytes named by their digest and a generation, written whole or not at all.
+"""Blobs as files named by their digest and a generation, written whole or not at all.
 
-Bytes first, under a temporary name, then the name; the row that points to it comes last (index.py). A file is never written
+Bytes first, under a temporary name, then the name; the row that points to it comes last (on_disk.py). A file is never written
 again or truncated: mappings of it stay right. The generation keeps a collector that removes one file from removing the
 same content that another process has just written anew.
+
+What is opened is trusted if its stamp is the one it had when it was last known to be right; else all of it is read again.
+A content that changes without its times is found by verify() alone.
 """
 
 from __future__ import annotations
@@ -11,18 +14,24 @@ import errno
 import os
 import secrets
 import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from gpucache.codec import FilePart
-from gpucache.digests import file_digest, tree_digest
-from gpucache.errors import BlobMissing, RecordCorrupt, StoreFull
+from gpucache.errors import BlobMissing, NotStorable, RecordCorrupt, StoreFull, StoreUnusable
 from gpucache.events import Quarantined, hooks
 from gpucache.store._mapping import Mapping
+from gpucache.store.contract import Stray
+from gpucache.store.hashing import digest_of_file
 from gpucache.store.record import BlobRow
 
 READ_ONLY = 0o444
-EXECUTABLE = 0o555
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+GONE = (errno.ENOENT, errno.ENOTDIR)
+UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.ENXIO, errno.ENODEV)
 
 
 class Blobs:
@@ -32,31 +41,74 @@ class Blobs:
         self._blobs, self._temporary, self._quarantine = path / "blobs", path / "tmp", path / "quarantine"
         self._path = path
 
-    def write(self, part: Any, digest: bytes) -> BlobRow:
-        """Write bytes, or copy a file, under the name of their digest.
+    # ---------------------------------------------------------------- writing
+
+    def write(self, data: Any, digest: bytes) -> BlobRow:
+        """Write a buffer under the name of its digest.
 
         Raises:
             StoreFull: There is no room; nothing is left behind.
+            StoreUnusable: Its directories are gone, or not ours.
         """
-        temporary = self._temporary / secrets.token_hex(8)
-        needed = part.nbytes if isinstance(part, FilePart) else memoryview(part).nbytes
+        view = memoryview(data).cast("B")
+
+        def fill(descriptor: int) -> None:
+            if view.nbytes:
+                os.posix_fallocate(descriptor, 0, view.nbytes)  # no room is said now, not half way
+            _write_all(descriptor, view)
+
+        return self._make(fill, digest, view.nbytes)
+
+    def copy_in(self, source: Path, digest: bytes) -> BlobRow:
+        """Copy a file under the name of its digest; what was copied is what is checked against it.
+
+        Raises:
+            NotStorable: The file changed since its digest was taken, or can't be read; nothing is left behind.
+            StoreFull, StoreUnusable: As write().
+        """
+        changed = NotStorable("file", f"{source} changed while it was stored", "wait until it is written")
         try:
-            if isinstance(part, FilePart):
-                shutil.copyfile(part.path, temporary)
-            else:
-                _write(temporary, memoryview(part).cast("B"))
-            executable = isinstance(part, FilePart) and os.access(part.path, os.X_OK)
-            os.chmod(temporary, EXECUTABLE if executable else READ_ONLY)
-            name = f"{digest.hex()[:2]}/{digest.hex()}.{secrets.token_hex(4)}"
-            final = self._blobs / name
-            final.parent.mkdir(exist_ok=True)
+            file = source.open("rb", buffering=0)
+        except OSError as problem:
+            raise NotStorable("file", f"{source}: {problem.strerror}", "keep it until it is stored") from problem
+
+        def fill(descriptor: int) -> None:
+            if digest_of_file(file.fileno(), each=lambda piece: _write_all(descriptor, piece))[0] != digest:
+                raise changed
+
+        with file:
+            return self._make(fill, digest, os.fstat(file.fileno()).st_size)
+
+    def _make(self, fill: Callable[[int], None], digest: bytes, nbytes: int) -> BlobRow:
+        temporary = self._temporary / secrets.token_hex(8)
+        name = f"{digest.hex()[:2]}/{digest.hex()}.{secrets.token_hex(4)}"
+        final = self._blobs / name
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
+            try:
+                fill(descriptor)
+            finally:
+                os.close(descriptor)
+            final.parent.mkdir(mode=0o700, exist_ok=True)
             os.rename(temporary, final)
-            return BlobRow(name, needed, _stamp(os.stat(final)))
+            status = os.stat(final)
         except OSError as problem:
             temporary.unlink(missing_ok=True)
-            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreFull(str(self._path), needed, shutil.disk_usage(self._path).free) from problem
+            raise self._told(problem, nbytes) from problem
+        except BaseException:
+            temporary.unlink(missing_ok=True)
             raise
+        return BlobRow(name, status.st_size, _stamp(status), boot_id())
+
+    def _told(self, problem: OSError, nbytes: int) -> OSError:
+        """What a failed write means to our caller."""
+        if problem.errno in NO_ROOM:
+            free = shutil.disk_usage(self._path).free if self._path.exists() else 0
+            return StoreFull(str(self._path), nbytes, free)
+        why = problem.strerror or str(problem)
+        return StoreUnusable(str(self._path), why, "is its directory still there, and yours?")
+
+    # ---------------------------------------------------------------- reading
 
     def open(self, row: BlobRow, digest: bytes, *, writable: bool) -> tuple[Any, BlobRow]:
         """The blob's bytes, mapped, and its row as it should be now (another stamp, if the file was only touched).
@@ -65,90 +117,148 @@ class Blobs:
             BlobMissing: There is no such file.
             RecordCorrupt: Its content is not what its name says; it was moved to quarantine.
         """
-        path = self._blobs / row.name
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise BlobMissing(row.name, "its file is gone") from None
+        descriptor = self._descriptor(row)
         try:
             status = os.fstat(descriptor)
-            if status.st_size != row.nbytes:
-                self._set_aside(row, f"it has {status.st_size:,} bytes instead of {row.nbytes:,}")
+            if not stat.S_ISREG(status.st_mode) or status.st_size != row.nbytes:
+                raise self._corrupt(row, f"it has {status.st_size:,} bytes instead of {row.nbytes:,}")
             stamp = _stamp(status)
-            if stamp != row.stamp:
-                row = self._checked_again(row, digest, stamp)
+            if stamp != row.stamp or row.boot != boot_id():
+                if _digest(descriptor) != digest:
+                    raise self._corrupt(row, "its content is not what its digest says")
+                row = BlobRow(row.name, row.nbytes, stamp, boot_id())
             return (Mapping(descriptor, row.nbytes, writable) if row.nbytes else b""), row
         finally:
             os.close(descriptor)
 
+    def _descriptor(self, row: BlobRow) -> int:
+        try:
+            # Neither a link nor a pipe that someone put there is followed or waited for.
+            return os.open(self._blobs / row.name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as problem:
+            if problem.errno in GONE:
+                raise BlobMissing(_short(row), "its file is gone") from None
+            if problem.errno in UNREADABLE:
+                raise self._corrupt(row, f"it can't be opened: {problem.strerror}") from problem
+            raise  # too many open files, say: nothing is wrong with the blob
+
     def check(self, row: BlobRow, digest: bytes) -> str | None:
         """What is wrong with a blob after reading all of it; None if nothing is."""
-        path = self._blobs / row.name
-        if not path.exists():
-            return "its file is gone"
-        return None if file_digest(path) == digest else "its content is not what its digest says"
-
-    def path_of(self, row: BlobRow) -> Path:
-        """Where the blob's file lies."""
-        return self._blobs / row.name
+        try:
+            descriptor = os.open(self._blobs / row.name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as problem:
+            return "its file is gone" if problem.errno in GONE else f"it can't be opened: {problem.strerror}"
+        try:
+            found = _digest(descriptor)
+        finally:
+            os.close(descriptor)
+        return None if found == digest else "its content is not what its digest says"
 
     def exists(self, row: BlobRow) -> bool:
         """Whether its file is there, with the size it should have."""
         try:
-            return (self._blobs / row.name).stat().st_size == row.nbytes
-        except FileNotFoundError:
+            return os.stat(self._blobs / row.name).st_size == row.nbytes
+        except OSError:
             return False
 
-    def quarantine(self, row: BlobRow) -> None:
-        """Move the blob's file out of the way, if it is still there."""
-        target = self._quarantine / row.name.replace("/", "-")
+    def used_at(self, row: BlobRow) -> float:
+        """When the file was last written or, as far as the file system keeps that, read: Unix time, s."""
         try:
-            os.rename(self._blobs / row.name, target)
+            status = os.stat(self._blobs / row.name)
+        except OSError:
+            return 0.0
+        return max(status.st_atime, status.st_mtime)
+
+    def link(self, row: BlobRow, digest: bytes, target: Path) -> BlobRow:
+        """Give the blob's file a second name, and its row the stamp that this leaves it with.
+
+        Raises:
+            BlobMissing, RecordCorrupt: As open().
+        """
+        _, row = self.open(row, digest, writable=False)
+        os.link(self._blobs / row.name, target, follow_symlinks=False)
+        return BlobRow(row.name, row.nbytes, _stamp(os.stat(target)), boot_id())  # a link changes the ctime
+
+    def is_trusted(self, row: BlobRow, name: Path) -> bool:
+        """Whether this name is of the blob's own file, unchanged since its content was known to be right."""
+        try:
+            return _stamp(os.lstat(name)) == row.stamp and row.boot == boot_id()
+        except OSError:
+            return False
+
+    # ---------------------------------------------------------------- away with it
+
+    def set_aside(self, row: BlobRow, problem: str) -> None:
+        """Move the blob's file to quarantine, if it is still there, and say so."""
+        source = self._blobs / row.name
+        try:
+            os.rename(source, self._quarantine / row.name.replace("/", "-"))
         except FileNotFoundError:
-            return
+            pass
+        except OSError:
+            with suppress(OSError):
+                source.unlink()
+        hooks.emit(Quarantined(_short(row), problem))
 
-    def remove(self, name: str) -> None:
-        """Remove a file under blobs/; nothing happens if it is gone. Mappings of it live on."""
-        (self._blobs / name).unlink(missing_ok=True)
+    def remove(self, row: BlobRow) -> None:
+        """Remove the blob's file; nothing happens if it is gone. Mappings of it live on."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._blobs / row.name)
 
-    def names(self) -> list[tuple[str, os.stat_result]]:
-        """Every file under blobs/, by its name there."""
-        found = []
-        for folder in self._blobs.iterdir() if self._blobs.is_dir() else ():
-            found += [(f"{folder.name}/{entry.name}", entry.stat()) for entry in os.scandir(folder)]
-        return found
+    def strays(self, named: set[str], *, older_than: float, quarantined_before: float) -> Iterator[Stray]:
+        """Files that no row names, left by killed writers before older_than; and what was quarantined (Unix time, s)."""
+        for folder in os.scandir(self._blobs):
+            for entry in os.scandir(folder) if folder.is_dir(follow_symlinks=False) else ():
+                if f"{folder.name}/{entry.name}" not in named:
+                    yield from _old(entry, older_than)
+        for entry in os.scandir(self._temporary):
+            yield from _old(entry, older_than)
+        for entry in os.scandir(self._quarantine):
+            yield from _old(entry, quarantined_before)
 
-    def temporaries(self) -> list[Path]:
-        """Files that writers have not finished, or never will."""
-        return list(self._temporary.iterdir())
-
-    def _checked_again(self, row: BlobRow, digest: bytes, stamp: tuple[int, int, int]) -> BlobRow:
-        problem = self.check(row, digest)
-        if problem is not None:
-            self._set_aside(row, problem)
-        return BlobRow(row.name, row.nbytes, stamp)
-
-    def _set_aside(self, row: BlobRow, problem: str) -> None:
-        self.quarantine(row)
-        hooks.emit(Quarantined(f"blob {row.name[3:15]}", problem))
-        raise RecordCorrupt(f"blob {row.name[3:15]}", problem)
+    def _corrupt(self, row: BlobRow, problem: str) -> RecordCorrupt:
+        self.set_aside(row, problem)
+        return RecordCorrupt(_short(row), problem)
 
 
-def digest_of(part: Any) -> bytes:
-    """The digest of a part's bytes."""
-    return file_digest(part.path) if isinstance(part, FilePart) else tree_digest(part)
-
-
-def _write(path: Path, data: memoryview) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+@cache
+def boot_id() -> str:
+    """What tells this run of the kernel from others; where that is unknown, what tells this process from others."""
     try:
-        if data.nbytes:
-            os.posix_fallocate(descriptor, 0, data.nbytes)  # no room is said now, not by SIGBUS later
-        written = 0
-        while written < data.nbytes:
-            written += os.write(descriptor, data[written:])
-    finally:
-        os.close(descriptor)
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return secrets.token_hex(16)
+
+
+def _old(entry: os.DirEntry[str], than: float) -> Iterator[Stray]:
+    """The entry, if it has not changed since."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if status.st_ctime < than:
+        if stat.S_ISDIR(status.st_mode):
+            yield Stray(status.st_size, partial(shutil.rmtree, entry.path, ignore_errors=True))
+        else:
+            yield Stray(status.st_size, partial(Path(entry.path).unlink, missing_ok=True))
+
+
+def _digest(descriptor: int) -> bytes | None:
+    """The digest of a file's content; None if it is no file or can't be read."""
+    try:
+        return digest_of_file(descriptor)[0]
+    except OSError:
+        return None
+
+
+def _write_all(descriptor: int, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:  # a write takes at most 2 GiB at once
+        view = view[os.write(descriptor, view) :]
+
+
+def _short(row: BlobRow) -> str:
+    return f"blob {row.name[3:15]}"
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int]:

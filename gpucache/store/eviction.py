@@ -1,13 +1,16 @@
 """Which blobs go first when room is short. Pure: the same candidates give the same victims.
 
-Score: seconds to compute again, per byte, halved for each HALF_LIFE_S that it lay unused: the idea of
-GreedyDual-Size-Frequency (Cherkasova, HP Labs 1998) with age in place of a running clock, since readers don't write.
+Score: seconds to compute again, per byte, halved for each HALF_LIFE_S that it lay unused: GreedyDual-Size-Frequency's idea
+(Cherkasova, HP Labs 1998) with age in place of a running clock, since readers don't write. What no record can give again goes
+last, the longest unused first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from gpucache.store.record import BlobRow
 
 HALF_LIFE_S = 3 * 86400.0
 
@@ -17,28 +20,27 @@ class Candidate:
     """A blob that may go.
 
     Attributes:
-        digest, name, nbytes: Which it is, and what it takes.
-        recompute_seconds: What it costs to have it again, s; infinite if nobody can.
+        digest, row, nbytes: Which it is, where it lies, and what it takes.
+        recompute_seconds: What it costs to have it again, s; infinite if no record says how.
         used_at: When it was last read or written, Unix time, s.
     """
 
     digest: bytes
-    name: str
+    row: BlobRow
     nbytes: int
     recompute_seconds: float
     used_at: float
 
 
 def victims(candidates: Iterable[Candidate], excess_bytes: int, *, now: float) -> list[Candidate]:
-    """The candidates least worth keeping, until excess_bytes are freed; none that can't be computed again."""
+    """The candidates least worth keeping, until excess_bytes are freed."""
     chosen: list[Candidate] = []
     freed = 0
-    for candidate in sorted(candidates, key=lambda candidate: (worth(candidate, now), candidate.digest)):
+    for candidate in sorted(candidates, key=lambda found: (worth(found, now), found.used_at, found.digest)):
         if freed >= excess_bytes:
             break
-        if candidate.recompute_seconds != float("inf"):
-            chosen.append(candidate)
-            freed += candidate.nbytes
+        chosen.append(candidate)
+        freed += candidate.nbytes
     return chosen
 
 

@@ -1,99 +1,366 @@
 """The index: small rows in LMDB, each bound to its key by a check, so that a damaged page is a missing row.
 
 Traps that this file steps around (each seen in an experiment): the lock file is allocated before the first open, or a full disk
-kills readers; the environment is never used across a fork; one environment per path and process, shared by all handles;
-no view leaves its transaction; rows carry their own check because LMDB's pages have none.
+kills readers; the environment is never used across a fork; one environment per file and process, shared by all handles;
+no view leaves its transaction; rows carry their own check because LMDB's pages have none; a truncated file is filled up before
+it is read, since a read beyond its end is SIGBUS; sync=False is never used, since a power cut then leaves a damaged index
+that says nothing.
+
+A damaged index is made anew by a process of its own (salvage.py): LMDB asserts on some damaged pages, and that kills.
+A stopped (SIGSTOP) writer blocks all writers: LMDB's lock has no time limit. It is free again when that process is killed.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import lmdb
 import xxhash
 
-from gpucache.errors import StoreFull, StoreUnusable
+from gpucache.errors import StoreClosed, StoreFull, StoreUnusable
 from gpucache.events import Degraded, Quarantined, hooks
+from gpucache.store.contract import DATABASES, RowWriter
+from gpucache.store.flight import Flight
 
-MAP_BYTES = 16 * 2**40
-SMALLER_MAP_BYTES = 2**36
-LOCK_BYTES = 65536
+T = TypeVar("T")
+
+MAP_BYTES = (2**44, 2**40, 2**36, 2**32, 2**28)
+"""The first that the address space allows: 16 TiB cost 12 KB of disk (FACTS), so the map need never grow."""
+
 MAX_READERS = 1024
+LOCK_BYTES = 2**17  # LMDB's header and 64 bytes for each of MAX_READERS; a longer file only means more readers
 CHECK_BYTES = 8
-DATABASES = ("records", "recent", "parts", "values", "blobs", "runs", "calls", "pins", "notes")
+KEY_MAX_BYTES = 511  # LMDB's limit
+PAGE_ROWS = 256
+ATTEMPTS = 4
+MENDING = b"mend the index!!"
+
+_BROKEN = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.PageFullError,
+    lmdb.InvalidError,
+    lmdb.VersionMismatchError,
+    lmdb.IncompatibleError,
+)
+"""What LMDB says of a file that is not as it wrote it."""
+
+_STALE = (lmdb.PanicError, lmdb.BadTxnError, lmdb.BadDbiError, lmdb.BadRslotError, lmdb.MapResizedError)
+"""What is over once the environment is opened again: an I/O error on a meta page (for this process), a map grown elsewhere."""
 
 
 class Index:
-    """The rows of one store. Any thread may call any method; open() gives the one Index of a path in this process."""
+    """The rows of one store. Any thread may call any method; open() gives the one Index of a file in this process."""
 
-    _open: ClassVar[dict[str, Index]] = {}
-    _lock = threading.Lock()
+    _open: ClassVar[list[Index]] = []  # the process's environments: LMDB allows one per file
+    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._handles = 0
+        self._mending = threading.Lock()
+        self._opened: tuple[Any, dict[str, Any]] | None = None
+        self.identity: tuple[int, int] | None = None
+        self._pid = -1
         self._connect()
 
     @classmethod
     def open(cls, path: Path) -> Index:
-        """The index at path, made if there is none. Each open() takes one close().
+        """The index in this directory, made if there is none. Each open() takes one close().
 
         Raises:
             StoreUnusable: LMDB can't work there; the message says why.
         """
-        name = os.path.realpath(path)
         with cls._lock:
-            index = cls._open.get(name)
+            identity = _identity(path)
+            index = next((known for known in cls._open if identity is not None and known.identity == identity), None)
             if index is None:
-                index = cls._open[name] = cls(path)
+                index = cls(path)
+                cls._open.append(index)
             index._handles += 1
             return index
 
     def close(self) -> None:
-        """Give the handle back; the last one closes the environment."""
+        """Give the handle back; the last one closes the environment. Calls in other threads raise StoreClosed."""
         with self._lock:
             self._handles -= 1
             if self._handles == 0:
-                self._open.pop(os.path.realpath(self.path), None)
-                if self._pid == os.getpid():
-                    self._env.close()
+                self._open.remove(self)
+                if self._opened is not None and self._pid == os.getpid():
+                    self._opened[0].close()
+
+    @classmethod
+    def forget_locks(cls) -> None:
+        """In a forked child: a thread of the parent may hold them, which is not here."""
+        cls._lock = threading.Lock()
+        for index in cls._open:
+            index._mending = threading.Lock()  # noqa: SLF001  # our own class
+
+    # ---------------------------------------------------------------- reading
 
     def get(self, database: str, key: bytes) -> bytes | None:
-        """A row, or None if there is none or it is damaged."""
-        if os.getpid() != self._pid:
-            self._connect()
-        with self._env.begin() as transaction:
-            row = transaction.get(key, db=self._databases[database])
-        return None if row is None else self._checked(database, key, row)
+        """A row, or None if there is none or it was damaged."""
+        env, databases = self._here()
+        try:
+            transaction = env.begin(databases[database])
+            row = transaction.get(key)
+            transaction.abort()
+        except lmdb.Error as problem:
+            row = self._again(problem, lambda: self._read(lambda reader: reader.raw(database, key)))
+        if row is None:
+            return None
+        body = row[CHECK_BYTES:]
+        if row[:CHECK_BYTES] == _check(database, key, body):
+            return body  # type: ignore[no-any-return]  # lmdb is untyped here
+        self.drop_damaged(database, key)
+        return None
 
     def scan(self, database: str, prefix: bytes = b"", *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Rows whose key starts with prefix, in the order of their keys. The rows are those of one moment.
+        """Rows whose key starts with prefix, in the order of their keys.
 
-        Read in pages of a few hundred, so that no reader's snapshot is held while the caller works.
+        Read in pages, each of one moment, so that no reader's snapshot is held while the caller works.
         """
+        for key, body in self._pages(database, prefix, reverse=reverse):
+            if body is None:
+                self.drop_damaged(database, key)
+            else:
+                yield key, body
+
+    def raw(self, database: str) -> Iterator[tuple[bytes, bytes | None]]:
+        """Every row with its body, or None for a damaged one, which stays."""
+        return self._pages(database, b"", reverse=False)
+
+    @property
+    def nbytes(self) -> int:
+        """What the index takes on disk."""
+        return (self.path / "data.mdb").stat().st_blocks * 512
+
+    def _pages(self, database: str, prefix: bytes, *, reverse: bool) -> Iterator[tuple[bytes, bytes | None]]:
         after: bytes | None = None
         while True:
             page = self._page(database, prefix, after, reverse=reverse)
             for key, row in page:
-                body = self._checked(database, key, row)
-                if body is not None:
-                    yield key, body
-            if len(page) < 256:
+                yield key, _body(database, key, row)
+            if len(page) < PAGE_ROWS:
                 return
             after = page[-1][0]
 
     def _page(self, database: str, prefix: bytes, after: bytes | None, *, reverse: bool) -> list[tuple[bytes, bytes]]:
-        if os.getpid() != self._pid:
-            self._connect()
+        return self._trying(lambda: self._read(lambda rows: rows.page(database, prefix, after, reverse=reverse)))
+
+    def _read(self, look: Callable[[Transaction], T]) -> T:
+        env, databases = self._here()
+        try:
+            transaction = env.begin()
+        except lmdb.ReadersFullError:
+            env.reader_check()  # the slots of killed readers
+            try:
+                transaction = env.begin()
+            except lmdb.ReadersFullError:
+                transaction = env.begin(write=True)  # takes no reader's slot, only its turn
+        try:
+            return look(Transaction(transaction, databases))
+        finally:
+            transaction.abort()
+
+    # ---------------------------------------------------------------- writing
+
+    def update(self, change: Callable[[RowWriter], T]) -> T:
+        """Run `change` in a write transaction: all of its rows are there after it, or none.
+
+        Raises:
+            StoreFull: The disk is full; nothing changed.
+            StoreUnusable: The index can't be written; nothing changed.
+        """
+
+        def attempt() -> T:
+            env, databases = self._here()
+            with env.begin(write=True) as transaction:
+                return change(Transaction(transaction, databases))
+
+        return self._trying(attempt)
+
+    def drop_damaged(self, database: str, key: bytes) -> None:
+        """Set a row aside if it is damaged: its bytes go to quarantine, the row goes."""
+
+        def drop(rows: Any) -> bytes | None:
+            row: bytes | None = rows.raw(database, key)
+            if row is None or _body(database, key, row) is not None:
+                return None
+            rows.delete(database, key)
+            return row
+
+        name = f"row {key.hex()[:12]} of {database}"
+        try:
+            row = self.update(drop)
+        except (StoreFull, StoreUnusable):
+            hooks.emit(Quarantined(name, "its check does not match"))  # it stays, and is as good as absent
+            return
+        if row is not None:
+            hooks.emit(Quarantined(name, "its check does not match"))
+            with suppress(OSError):
+                (self.path.parent / "quarantine" / f"{database}-{key.hex()[:64]}").write_bytes(row)
+
+    # ---------------------------------------------------------------- trouble
+
+    def structure(self) -> list[str]:
+        """What is wrong with the file's structure, checked on a copy and without LMDB; empty if nothing is."""
+        try:
+            from lmdb.verify import verify  # in lmdb 3
+        except ImportError:
+            return []
+        folder = self.path.parent / "tmp" / f"index-{os.getpid()}-{threading.get_ident()}"
+        try:
+            folder.mkdir(mode=0o700)
+            self._trying(lambda: self._here()[0].copy(str(folder)))
+            return [str(problem) for problem in verify(str(folder))]  # type: ignore[no-untyped-call]  # lmdb's own
+        except OSError:
+            return []  # no room for a copy: the rows are read one by one all the same
+        finally:
+            for name in ("data.mdb", "lock.mdb"):
+                (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.rmdir()
+
+    def mend(self, problem: str) -> None:
+        """Make the index anew from the rows that can still be read. The damaged one goes to quarantine."""
+        with self._mending:
+            self._mend(problem)
+
+    def _again(self, problem: lmdb.Error, operation: Callable[[], T]) -> T:
+        self._answer(problem)
+        return self._trying(operation)
+
+    def _trying(self, operation: Callable[[], T]) -> T:
+        """Run an operation; where an error can be mended, mend it and run it again."""
+        last: lmdb.Error | None = None
+        for _ in range(ATTEMPTS):
+            try:
+                return operation()
+            except lmdb.Error as problem:
+                last = problem
+                self._answer(problem)
+        raise StoreUnusable(str(self.path), str(last), "look at its disk, or put the store elsewhere") from last
+
+    def _answer(self, problem: lmdb.Error) -> None:
+        """Do what makes another try worth it, or raise what this error means to our caller."""
+        if isinstance(problem, lmdb.DiskError | lmdb.MapFullError):
+            usage = os.statvfs(self.path)
+            raise StoreFull(str(self.path), 1, usage.f_bavail * usage.f_frsize) from problem
+        if isinstance(problem, lmdb.BadValsizeError):
+            raise ValueError(f"a row's key has 1 to {KEY_MAX_BYTES} bytes") from problem  # noqa: TRY004  # a value, not a type
+        with self._mending:
+            if self._handles == 0:
+                raise StoreClosed(str(self.path)) from problem
+            if isinstance(problem, _BROKEN):
+                self._mend(str(problem))
+            elif isinstance(problem, _STALE):
+                self._connect()
+            elif type(problem) is not lmdb.Error:  # that one: the environment was closed and opened by another thread
+                raise StoreUnusable(str(self.path), str(problem), "look at its disk, or put it elsewhere") from problem
+
+    def _mend(self, problem: str) -> None:
+        from gpucache.store.salvage import salvage
+
+        with Flight(self.path.parent / "locks", MENDING):
+            if _identity(self.path) == self.identity:  # else another process was first
+                saved = salvage(self.path)
+                hooks.emit(Quarantined("the index", f"{problem}; {saved:,} of its rows were saved"))
+        self._connect()
+
+    # ---------------------------------------------------------------- the environment
+
+    def _here(self) -> tuple[Any, dict[str, Any]]:
+        """The environment and its databases, as opened by this process: an inherited one is never used."""
+        if self._pid != os.getpid():
+            with self._mending:
+                if self._pid != os.getpid():
+                    self._connect()
+        return self._opened  # type: ignore[return-value]  # set by _connect
+
+    def _connect(self) -> None:
+        if self._opened is not None:
+            self._opened[0].close()  # in a forked child: lets go of the parent's, touching none of its locks
+        try:
+            env = open_environment(self.path)
+        except _BROKEN as problem:
+            self._start_over(problem)
+            env = open_environment(self.path)
+        try:
+            is_short = self._fill_up(env)
+            env.reader_check()
+            self._opened = env, open_databases(env)
+        except (lmdb.Error, OSError) as problem:
+            env.close()
+            raise StoreUnusable(str(self.path), str(problem), "look at its disk, or put it elsewhere") from problem
+        self.identity, self._pid = _identity(self.path), os.getpid()
+        if is_short:
+            self._mend("its file was cut short")
+
+    def _fill_up(self, env: Any) -> bool:
+        """Whether the file is shorter than its own last page, and was filled up: a read there would be SIGBUS."""
+        data, page_bytes = self.path / "data.mdb", os.sysconf("SC_PAGESIZE")
+        needed = (env.info()["last_pgno"] + 1) * page_bytes
+        if data.stat().st_size >= needed:
+            return False
+        os.truncate(data, needed)
+        return True
+
+    def _start_over(self, problem: Exception) -> None:
+        """Put a file that LMDB does not take for its own out of the way."""
+        from gpucache.store.salvage import set_aside
+
+        with Flight(self.path.parent / "locks", MENDING):
+            set_aside(self.path)
+            self.path.mkdir(mode=0o700, exist_ok=True)
+        hooks.emit(Quarantined("the index", str(problem)))
+
+
+class Transaction:
+    """Rows within one transaction of LMDB."""
+
+    def __init__(self, transaction: Any, databases: dict[str, Any]) -> None:
+        self._transaction, self._databases = transaction, databases
+
+    def get(self, database: str, key: bytes) -> bytes | None:
+        """A row; None if there is none or it is damaged."""
+        row = self.raw(database, key)
+        return None if row is None else _body(database, key, row)
+
+    def scan(self, database: str, prefix: bytes = b"", *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Rows whose key starts with prefix; damaged ones are left out."""
+        after: bytes | None = None
+        while page := self.page(database, prefix, after, reverse=reverse):
+            for key, row in page:
+                body = _body(database, key, row)
+                if body is not None:
+                    yield key, body
+            after = page[-1][0]
+
+    def put(self, database: str, key: bytes, body: bytes) -> None:
+        """Write a row, in place of the one there."""
+        self._transaction.put(key, _check(database, key, body) + body, db=self._databases[database])
+
+    def delete(self, database: str, key: bytes) -> bool:
+        """Delete a row; whether there was one."""
+        return bool(self._transaction.delete(key, db=self._databases[database]))
+
+    def raw(self, database: str, key: bytes) -> bytes | None:
+        """A row with its check, as it lies there."""
+        row: bytes | None = self._transaction.get(key, db=self._databases[database])
+        return row
+
+    def page(self, database: str, prefix: bytes, after: bytes | None, *, reverse: bool) -> list[tuple[bytes, bytes]]:
+        """Up to PAGE_ROWS rows that start with prefix and come after `after`, with their checks."""
         page: list[tuple[bytes, bytes]] = []
-        with self._env.begin() as transaction, transaction.cursor(db=self._databases[database]) as cursor:
-            found = self._start_backwards(cursor, prefix, after) if reverse else self._start(cursor, prefix, after)
-            while found and len(page) < 256:
+        with self._transaction.cursor(db=self._databases[database]) as cursor:
+            found = _start_backwards(cursor, prefix, after) if reverse else _start(cursor, prefix, after)
+            while found and len(page) < PAGE_ROWS:
                 key = cursor.key()
                 if not key.startswith(prefix):
                     break
@@ -101,72 +368,23 @@ class Index:
                 found = cursor.prev() if reverse else cursor.next()
         return page
 
-    @staticmethod
-    def _start(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
-        if after is None:
-            return bool(cursor.set_range(prefix) if prefix else cursor.first())
-        return bool(cursor.set_range(after) and (cursor.key() != after or cursor.next()))
 
-    @staticmethod
-    def _start_backwards(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
-        end = after if after is not None else prefix + b"\xff" * 64
-        return bool(cursor.prev() if cursor.set_range(end) else cursor.last())
+def open_environment(path: Path) -> Any:
+    """LMDB's environment in this directory, its lock file allocated. It must not be open in this process.
 
-    @contextmanager
-    def write(self) -> Iterator[Writer]:
-        """One transaction: all of its rows are there after it, or none.
-
-        Raises:
-            StoreFull: The disk is full; nothing changed.
-        """
-        if os.getpid() != self._pid:
-            self._connect()
-        try:
-            with self._env.begin(write=True) as transaction:
-                yield Writer(transaction, self._databases)
-        except (lmdb.DiskError, lmdb.MapFullError) as problem:
-            usage = os.statvfs(self.path)
-            raise StoreFull(str(self.path), 1, usage.f_bavail * usage.f_frsize) from problem
-
-    def count(self, database: str) -> int:
-        """The number of rows."""
-        with self._env.begin() as transaction:
-            return int(transaction.stat(self._databases[database])["entries"])
-
-    @property
-    def nbytes(self) -> int:
-        """What the index takes on disk."""
-        return (self.path / "data.mdb").stat().st_blocks * 512
-
-    def raw(self, database: str) -> Iterator[tuple[bytes, bytes | None]]:
-        """Every row with its body, or None for a damaged one: for verify()."""
-        after: bytes | None = None
-        while page := self._page(database, b"", after, reverse=False):
-            for key, row in page:
-                yield key, _body(database, key, row)
-            after = page[-1][0]
-
-    def _checked(self, database: str, key: bytes, row: bytes) -> bytes | None:
-        body = _body(database, key, row)
-        if body is None:
-            hooks.emit(Quarantined(f"row {key.hex()[:12]} of {database}", "its check does not match"))
-        return body
-
-    def _connect(self) -> None:
-        before = self.__dict__.get("_env")
-        if before is not None:
-            before.close()  # inherited through fork: never used here
-        self.path.mkdir(mode=0o700, exist_ok=True)
-        _allocate(self.path / "lock.mdb")
-        self._env = self._opened(MAP_BYTES)
-        self._env.reader_check()
-        self._databases = {name: self._env.open_db(name.encode()) for name in DATABASES}
-        self._pid = os.getpid()
-
-    def _opened(self, map_bytes: int) -> Any:
+    Raises:
+        StoreUnusable: It can't work there.
+        lmdb.Error: Its file is damaged.
+    """
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        _allocate(path / "lock.mdb")
+    except OSError as problem:
+        raise StoreUnusable(str(path), problem.strerror or str(problem), "put the store elsewhere") from problem
+    for map_bytes in MAP_BYTES:
         try:
             return lmdb.open(
-                str(self.path),
+                str(path),
                 map_size=map_bytes,
                 max_dbs=len(DATABASES),
                 max_readers=MAX_READERS,
@@ -174,33 +392,44 @@ class Index:
                 mode=0o600,
                 lib_version=0,
             )
+        except lmdb.LockError as problem:
+            why = "a process with the same pid in another container uses it"
+            raise StoreUnusable(str(path), why, "share the pid namespace, or give each its own store") from problem
+        except (lmdb.MemoryError, OSError):
+            hooks.emit(Degraded("the index", f"the address space does not allow a map of {map_bytes:,} bytes"))
+        except _BROKEN:
+            raise
         except lmdb.Error as problem:
-            if map_bytes > SMALLER_MAP_BYTES and isinstance(problem, lmdb.MemoryError):
-                hooks.emit(Degraded("the index", "its address space is limited, so it can hold less"))
-                return self._opened(SMALLER_MAP_BYTES)
-            raise StoreUnusable(
-                str(self.path), str(problem), "put the store elsewhere with GPUCACHE_STORE"
-            ) from problem
+            raise StoreUnusable(str(path), str(problem), "put the store elsewhere with GPUCACHE_STORE") from problem
+    raise StoreUnusable(str(path), "the address space is too small for any map", "raise RLIMIT_AS")
 
 
-class Writer:
-    """The rows of one write transaction."""
+def open_databases(env: Any) -> dict[str, Any]:
+    """The databases by name, made if they are not there."""
+    with env.begin(write=True) as transaction:
+        return {name: env.open_db(name.encode(), txn=transaction) for name in DATABASES}
 
-    def __init__(self, transaction: Any, databases: dict[str, Any]) -> None:
-        self._transaction, self._databases = transaction, databases
 
-    def put(self, database: str, key: bytes, body: bytes) -> None:
-        """Write a row, in place of the one there."""
-        self._transaction.put(key, _check(database, key, body) + body, db=self._databases[database])
-
-    def get(self, database: str, key: bytes) -> bytes | None:
-        """A row as this transaction sees it."""
-        row = self._transaction.get(key, db=self._databases[database])
-        return None if row is None else _body(database, key, row)
-
-    def delete(self, database: str, key: bytes) -> bool:
-        """Delete a row; whether there was one."""
-        return bool(self._transaction.delete(key, db=self._databases[database]))
+def copy_rows(source: Path, target: Path, database: str, *, backwards: bool) -> tuple[int, bool]:
+    """Copy a database's rows to the index in `target`, up to the first damage; how many, and whether that was all."""
+    copied = 0
+    into = open_environment(target)
+    databases = open_databases(into)
+    try:
+        damaged = lmdb.open(str(source), readonly=True, lock=False, max_dbs=len(DATABASES), create=False, lib_version=0)
+        rows = Transaction(damaged.begin(), {database: damaged.open_db(database.encode(), create=False)})
+        after: bytes | None = None
+        while page := rows.page(database, b"", after, reverse=backwards):
+            with into.begin(write=True) as transaction:
+                for key, row in page:
+                    if _body(database, key, row) is not None:
+                        copied += transaction.put(key, row, db=databases[database], overwrite=False)
+            after = page[-1][0]
+    except lmdb.Error:
+        return copied, False
+    finally:
+        into.close()
+    return copied, True
 
 
 def _check(database: str, key: bytes, body: bytes) -> bytes:
@@ -212,16 +441,32 @@ def _body(database: str, key: bytes, row: bytes) -> bytes | None:
     return body if row[:CHECK_BYTES] == _check(database, key, body) else None
 
 
-def _allocate(lock: Path) -> None:
-    """Give the lock file its blocks before LMDB opens it: sparse, a full disk would kill readers by SIGBUS.
+def _start(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
+    if after is None:
+        return bool(cursor.set_range(prefix) if prefix else cursor.first())
+    return bool(cursor.set_range(after) and (cursor.key() != after or cursor.next()))
 
-    Only where it is not there yet: opening and closing it beside an open environment would drop that one's lock.
-    """
+
+def _start_backwards(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
+    end = after if after is not None else prefix + b"\xff" * (KEY_MAX_BYTES - len(prefix))
+    return bool(cursor.prev() if cursor.set_range(end) else cursor.last())
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return
+        status = os.stat(path / "data.mdb")
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _allocate(lock: Path) -> None:
+    """Give the lock file its blocks before LMDB opens it: sparse, a full disk would kill readers by SIGBUS."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, LOCK_BYTES + MAX_READERS * 64)
+        os.posix_fallocate(descriptor, 0, LOCK_BYTES)
     finally:
-        os.close(descriptor)
+        os.close(descriptor)  # drops this process's POSIX locks on it: it has none, its environment is closed
+
+
+os.register_at_fork(after_in_child=Index.forget_locks)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
+
+T = TypeVar("T")
+
+encode_row = msgspec.msgpack.Encoder().encode
+
+_time = struct.Struct(">d")
 
 
 class PartRef(msgspec.Struct, frozen=True, array_like=True):
@@ -60,11 +69,20 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BlobRow(msgspec.Struct, frozen=True, array_like=True):
-    """Where a blob lies, and the stamp its file had when its content was last known to be right."""
+    """Where a blob lies, and the stamp its file had when its content was last known to be right.
+
+    Attributes:
+        name: Its file under blobs/, with a generation that no other file of the same content has.
+        nbytes: Its size.
+        stamp: inode, mtime and ctime, ns.
+        boot: The kernel's boot id at that time. Blobs are not synced: after a power cut a file can have its size, its
+            times and no content, so a stamp of another boot counts for nothing.
+    """
 
     name: str
     nbytes: int
     stamp: tuple[int, int, int]
+    boot: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +153,28 @@ class CollectReport:
     evicted_bytes: int
     recompute_seconds: float
     kept_bytes: int
+
+
+def blobs_of(manifest: Manifest) -> list[bytes]:
+    """The digests of a manifest's blobs."""
+    return [part.blob for part in manifest.parts if part.blob is not None]
+
+
+def encode_time(at: float) -> bytes:
+    """A row that says when, Unix time, s."""
+    return _time.pack(at)
+
+
+def decode_time(row: bytes) -> float:
+    """When a row says; the beginning of time if it says nothing."""
+    return float(_time.unpack(row)[0]) if len(row) == _time.size else 0.0
+
+
+def decoded(decode: Callable[[bytes], T], row: bytes | None) -> T | None:
+    """A row as what it says; None also for one of a gpucache that wrote it otherwise."""
+    if row is None:
+        return None
+    try:
+        return decode(row)
+    except msgspec.MsgspecError:
+        return None

@@ -1,28 +1,54 @@
-"""Looking after a store: counting, checking, making room. Runs beside readers and writers."""
+"""Looking after a store: counting, and making room. Runs beside readers and writers.
+
+What to remove is decided and done in one write transaction, so that no record is published meanwhile that names what goes. What
+a writer has found here and is about to name carries a claim. Rows of other parts of gpucache (the ledger's) are not understood
+here: whatever in them looks like the digest of a blob keeps that blob, as a conservative garbage collector would have it.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
+import re
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from gpucache.codec.file import NAME as FILE
 from gpucache.store.eviction import Candidate, victims
-from gpucache.store.record import BlobRow, CollectReport, Manifest, Record, StoreStats, TaskStats, VerifyReport
+from gpucache.store.record import (
+    BlobRow,
+    CollectReport,
+    Manifest,
+    Record,
+    StoreStats,
+    TaskStats,
+    blobs_of,
+    decode_time,
+    decoded,
+)
 
 if TYPE_CHECKING:
+    from gpucache.store.contract import RowReader, RowWriter, Stray
     from gpucache.store.on_disk import Store
 
 GRACE_S = 3600.0
-"""A file that no row names is left alone for so long: its writer may be about to write the row."""
+"""A blob that no row names, and a claim on one, are respected for so long: their writer may be about to write the row."""
+
+QUARANTINE_S = 7 * 86400.0
+"""How long what was set aside is kept for whoever wants to look at it."""
 
 _record = msgspec.msgpack.Decoder(Record).decode
 _manifest = msgspec.msgpack.Decoder(Manifest).decode
 _blob = msgspec.msgpack.Decoder(BlobRow).decode
+_DIGEST_IN_MSGPACK = re.compile(rb"\xc4\x10(?=(.{16}))", re.DOTALL)  # bin 8, length 16; overlapping ones count too
+
+
+def wall_clock() -> float:
+    """Unix time, s."""
+    return time.time()
 
 
 def stats(store: Store) -> StoreStats:
@@ -34,106 +60,158 @@ def stats(store: Store) -> StoreStats:
         row[1] += record.result.nbytes
         row[2] += record.seconds
     tasks = tuple(TaskStats(task, int(n), int(size), seconds) for task, (n, size, seconds) in sorted(counted.items()))
-    blobs = [_blob(row) for _, row in store.index.scan("blobs")]
+    blobs = [row for _, row in _blobs(store.rows)]
     return StoreStats(
         path=str(store.path),
         records=sum(task.records for task in tasks),
         blobs=len(blobs),
         blob_bytes=sum(blob.nbytes for blob in blobs),
-        index_bytes=store.index.nbytes,
-        pins=store.index.count("pins"),
+        index_bytes=store.rows.nbytes,
+        pins=sum(1 for _ in store.rows.scan("pins")),
         tasks=tasks,
     )
 
 
-def verify(store: Store, *, repair: bool) -> VerifyReport:
-    """Check every row and read every blob."""
-    problems: list[tuple[str, str]] = []
-    rows = blobs = nbytes = 0
-    for database in ("records", "parts", "values", "runs", "calls", "pins"):
-        for key, body in store.index.raw(database):
-            rows += 1
-            if body is None:
-                problems.append((f"{database} {key.hex()[:12]}", "its check does not match"))
-                if repair:
-                    store.table_delete(database, key)
-    for digest, body in store.index.raw("blobs"):
-        rows += 1
-        blobs += 1
-        row = None if body is None else _blob(body)
-        problem = "its row's check does not match" if row is None else store.blobs.check(row, digest)
-        nbytes += 0 if row is None else row.nbytes
-        if problem is not None:
-            problems.append((f"blob {digest.hex()[:12]}", problem))
-            if repair:
-                store.table_delete("blobs", digest)
-                if row is not None:
-                    store.blobs.quarantine(row)
-    return VerifyReport(rows, blobs, nbytes, tuple(problems), repair and bool(problems))
-
-
 def collect(store: Store, *, max_bytes: int | None, apply: bool) -> CollectReport:
-    """Remove orphans; evict blobs until max_bytes remain."""
-    orphans = list(_orphans(store))
-    candidates = list(_candidates(store))
-    total = sum(candidate.nbytes for candidate in candidates)
-    chosen = [] if max_bytes is None else victims(candidates, total - max_bytes, now=time.time())
-    if apply:
-        for path, _ in orphans:
-            shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else _unlink(path)
-        for victim in chosen:
-            store.table_delete("blobs", victim.digest)
-            store.blobs.remove(victim.name)
-    return CollectReport(
-        applied=apply,
-        orphans=len(orphans),
-        orphan_bytes=sum(size for _, size in orphans),
-        evicted=len(chosen),
-        evicted_bytes=sum(victim.nbytes for victim in chosen),
-        recompute_seconds=sum(victim.recompute_seconds for victim in chosen),
-        kept_bytes=total - sum(victim.nbytes for victim in chosen),
+    """Remove what nothing names; evict blobs until max_bytes remain."""
+    if not apply:
+        plan = _plan(store, store.rows, max_bytes)
+        return _report(plan, applied=False)
+
+    def decide_and_drop(rows: RowWriter) -> _Plan:
+        plan = _plan(store, rows, max_bytes)
+        for database, key in plan.dead_rows:
+            rows.delete(database, key)
+        for candidate in (*plan.unnamed, *plan.evicted):
+            rows.delete("blobs", candidate.digest)
+        return plan
+
+    plan = store.rows.update(decide_and_drop)
+    for candidate in (*plan.unnamed, *plan.evicted):
+        store.blobs.remove(candidate.row)
+    for stray in plan.strays:
+        stray.remove()
+    return _report(plan, applied=True)
+
+
+@dataclass(slots=True)
+class _Marks:
+    """What the rows name.
+
+    Attributes:
+        seconds: By blob, what the dearest record that needs it took; infinite if no record can give it again.
+        used_at: By blob, when it was last needed as far as rows say.
+        kept: Blobs that stay: pinned, or claimed a short while ago.
+        values, parts: Rows of these databases that are needed.
+        files: Manifests of files and directories.
+    """
+
+    seconds: dict[bytes, float] = field(default_factory=dict)
+    used_at: dict[bytes, float] = field(default_factory=dict)
+    kept: set[bytes] = field(default_factory=set)
+    values: set[bytes] = field(default_factory=set)
+    parts: set[bytes] = field(default_factory=set)
+    files: list[Manifest] = field(default_factory=list)
+
+    def name(self, manifest: Manifest, seconds: float, at: float = 0.0) -> None:
+        """A row needs this manifest's blobs."""
+        self.values.add(manifest.digest)
+        if manifest.codec == FILE:
+            self.files.append(manifest)
+        for blob in blobs_of(manifest):
+            self.seconds[blob] = max(self.seconds.get(blob, 0.0), seconds)
+            self.used_at[blob] = max(self.used_at.get(blob, 0.0), at)
+
+
+@dataclass(slots=True)
+class _Plan:
+    unnamed: list[Candidate]
+    evicted: list[Candidate]
+    dead_rows: list[tuple[str, bytes]]
+    strays: list[Stray]
+    kept_bytes: int
+
+
+def _plan(store: Store, rows: RowReader, max_bytes: int | None) -> _Plan:
+    now = store.now()
+    known = dict(_blobs(rows))
+    marks = _marks(rows, known, now)
+    unnamed, candidates, kept_bytes = [], [], 0
+    for digest, row in known.items():
+        used_at = max(store.blobs.used_at(row), marks.used_at.get(digest, 0.0))
+        candidate = Candidate(digest, row, row.nbytes, marks.seconds.get(digest, 0.0), used_at)
+        if digest in marks.kept:
+            kept_bytes += row.nbytes
+        elif digest in marks.seconds:
+            candidates.append(candidate)
+        elif now - used_at > GRACE_S:
+            unnamed.append(candidate)
+        else:
+            kept_bytes += row.nbytes
+    total = kept_bytes + sum(candidate.nbytes for candidate in candidates)
+    evicted = [] if max_bytes is None else victims(candidates, total - max_bytes, now=now)
+    gone = {candidate.digest for candidate in (*unnamed, *evicted)}
+    files = [manifest for manifest in marks.files if gone.isdisjoint(blobs_of(manifest))]
+    given_up = [manifest for manifest in marks.files if not gone.isdisjoint(blobs_of(manifest))]
+    return _Plan(
+        unnamed,
+        evicted,
+        list(_dead_rows(rows, marks, known.keys() - gone, now)),
+        list(store.strays({row.name for row in known.values()}, files, given_up, older_than=now - GRACE_S)),
+        total - sum(candidate.nbytes for candidate in evicted),
     )
 
 
-def _orphans(store: Store) -> Iterator[tuple[str, int]]:
-    oldest = time.time() - GRACE_S
-    named = {_blob(row).name for _, row in store.index.scan("blobs")}
-    for name, status in store.blobs.names():
-        if name not in named and status.st_ctime < oldest:
-            yield str(store.path / "blobs" / name), status.st_size
-    for path in store.blobs.temporaries():
-        status = path.stat()
-        if status.st_ctime < oldest:
-            yield str(path), status.st_size
-    for folder in (store.path / "files").iterdir():
-        # Hard links to blobs: once the blob is evicted they are the last name of its bytes.
-        alone = [entry for entry in folder.rglob("*") if entry.is_file() and entry.stat().st_nlink == 1]
-        if alone and folder.stat().st_ctime < oldest:
-            yield str(folder), sum(entry.stat().st_size for entry in alone)
+def _marks(rows: RowReader, known: dict[bytes, BlobRow], now: float) -> _Marks:
+    marks = _Marks()
+    pinned = {digest for digest, _ in rows.scan("pins")}
+    for _, body in rows.scan("records"):
+        record = decoded(_record, body)
+        if record is None:
+            continue
+        marks.name(record.result, record.seconds, record.created_at)
+        marks.parts.add(record.parts)
+        if record.result.digest in pinned:
+            marks.kept.update(blobs_of(record.result))
+    for digest in (*(name for name, _ in rows.scan("puts")), *pinned):
+        manifest = decoded(_manifest, rows.get("values", digest))
+        if manifest is not None:
+            marks.name(manifest, float("inf"))
+            marks.kept.update(blobs_of(manifest) if digest in pinned else ())
+    for _, body in rows.scan("rows"):
+        for found in _DIGEST_IN_MSGPACK.finditer(body):
+            if found[1] in known:
+                marks.seconds[found[1]] = float("inf")
+    for blob, at in rows.scan("used"):
+        marks.used_at[blob] = max(marks.used_at.get(blob, 0.0), decode_time(at))
+    marks.kept.update(blob for blob, at in rows.scan("claims") if now - decode_time(at) <= GRACE_S)
+    return marks
 
 
-def _candidates(store: Store) -> Iterator[Candidate]:
-    """Every blob, with what it would cost to have it again; those of pinned values are left out."""
-    cost: dict[bytes, float] = {}
-    pinned: set[bytes] = set()
-    for record in store.records():
-        for part in record.result.parts:
-            if part.blob is not None:
-                cost[part.blob] = max(cost.get(part.blob, 0.0), record.seconds)
-    for digest, _ in store.index.scan("pins"):
-        manifest = store.manifest_of(digest)
-        pinned.update(part.blob for part in (manifest.parts if manifest else ()) if part.blob is not None)
-    for digest, body in store.index.scan("blobs"):
-        row = _blob(body)
-        if digest not in pinned and store.blobs.exists(row):
-            status = os.stat(store.blobs.path_of(row))
-            used_at = max(status.st_atime, status.st_mtime)
-            # Without a record nobody can compute it again: put() by hand, so dearest of all.
-            yield Candidate(digest, row.name, row.nbytes, cost.get(digest, float("inf")), used_at)
+def _dead_rows(rows: RowReader, marks: _Marks, blobs: Iterable[bytes], now: float) -> Iterator[tuple[str, bytes]]:
+    """Rows that nothing needs any more, as (database, key)."""
+    alive = set(blobs)
+    yield from (("values", digest) for digest, _ in rows.scan("values") if digest not in marks.values)
+    yield from (("parts", name) for name, _ in rows.scan("parts") if name not in marks.parts)
+    yield from (("used", blob) for blob, _ in rows.scan("used") if blob not in alive)
+    yield from (("claims", blob) for blob, at in rows.scan("claims") if now - decode_time(at) > GRACE_S)
 
 
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
+def _report(plan: _Plan, *, applied: bool) -> CollectReport:
+    seconds = (candidate.recompute_seconds for candidate in plan.evicted)
+    return CollectReport(
+        applied=applied,
+        orphans=len(plan.strays) + len(plan.unnamed),
+        orphan_bytes=sum(stray.nbytes for stray in plan.strays) + sum(blob.nbytes for blob in plan.unnamed),
+        evicted=len(plan.evicted),
+        evicted_bytes=sum(candidate.nbytes for candidate in plan.evicted),
+        recompute_seconds=sum(cost for cost in seconds if cost != float("inf")),
+        kept_bytes=plan.kept_bytes,
+    )
+
+
+def _blobs(rows: RowReader) -> Iterator[tuple[bytes, BlobRow]]:
+    for digest, body in rows.scan("blobs"):
+        row = decoded(_blob, body)
+        if row is not None:
+            yield digest, row

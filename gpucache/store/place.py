@@ -1,0 +1,107 @@
+"""The directory of a store: made for its user alone, told from other directories, trusted or not."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+import msgspec
+
+from gpucache.errors import StoreFormatUnknown, StoreUnusable
+from gpucache.events import Degraded, hooks
+
+FORMAT = 1
+MARKER = "format.json"
+FOLDERS = ("blobs", "tmp", "quarantine", "files")
+REMEDY = "choose another with GPUCACHE_STORE or gpucache.init(store=...)"
+
+REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "lustre", "glusterfs", "fuse.sshfs", "fuse.s3fs"})
+"""File systems on which LMDB's lock table and our locks mean nothing to other machines (FACTS: unsupported)."""
+
+
+def prepare(path: Path) -> None:
+    """Make the store's directories, or see that they are those of a store that we know.
+
+    Raises:
+        StoreUnusable: The path can't be written or holds something else; nothing was changed.
+        StoreFormatUnknown: It is a store of another format; nothing was changed.
+    """
+    marker = path / MARKER
+    try:
+        if marker.exists():
+            _check_format(path, marker)
+        elif path.exists():
+            _adopt(path)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise StoreUnusable(str(path), "it can't be written", REMEDY)
+        for name in FOLDERS:
+            (path / name).mkdir(mode=0o700, exist_ok=True)
+        if not marker.exists():
+            _mark(path, marker)
+            _warn_of_remote(path)
+    except StoreUnusable:
+        raise
+    except OSError as problem:
+        raise StoreUnusable(str(path), problem.strerror or str(problem), REMEDY) from problem
+
+
+def why_not_trusted(path: Path) -> str | None:
+    """Why what lies there must not be unpickled: another user could have written it. None: only this user could."""
+    for place in (path, path / "index", path / "blobs"):
+        try:
+            status = os.stat(place)
+        except FileNotFoundError:
+            continue
+        if status.st_uid != os.geteuid():
+            return f"{place} belongs to user {status.st_uid}, not to you ({os.geteuid()})"
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"others may write to {place} (mode {stat.S_IMODE(status.st_mode):o})"
+    return None
+
+
+def _adopt(path: Path) -> None:
+    """Take an empty directory of ours, or what another process is making into a store right now."""
+    ours = {*FOLDERS, MARKER, "index", "locks"}
+    if not path.is_dir():
+        raise StoreUnusable(str(path), "it is not a directory", REMEDY)
+    names = set(os.listdir(path))
+    if names - ours:
+        raise StoreUnusable(str(path), "the directory holds other things than a store", REMEDY)
+    if not names and path.stat().st_uid == os.geteuid():
+        path.chmod(0o700)
+
+
+def _mark(path: Path, marker: Path) -> None:
+    temporary = path / "tmp" / secrets.token_hex(8)
+    temporary.write_bytes(msgspec.json.encode({"gpucache_store": True, "format": FORMAT}))
+    temporary.rename(marker)
+
+
+def _check_format(path: Path, marker: Path) -> None:
+    try:
+        found = msgspec.json.decode(marker.read_bytes())
+    except (msgspec.DecodeError, OSError) as problem:
+        why = f"its {MARKER} can't be read: {problem}"
+        raise StoreUnusable(str(path), why, "restore it, or choose another path") from problem
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        known = found.get("format") if isinstance(found, dict) else found
+        why = f"it has format {known!r}, this gpucache knows {FORMAT}"
+        raise StoreFormatUnknown(str(path), why, "use the gpucache that wrote it, or another path")
+
+
+def _warn_of_remote(path: Path) -> None:
+    device = os.stat(path).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        if left.split(" ")[2] == wanted and right.split(" ")[0] in REMOTE:
+            kind = right.split(" ")[0]
+            hooks.emit(Degraded("the store", f"{path} lies on {kind}, where locks don't hold between machines"))
+            return

@@ -1,0 +1,229 @@
+"""Values as blobs and manifests: writing the bytes so that they stay until a row names them, and finding them again.
+
+Knows rows and blobs by their contract alone. Order of a write: bytes, then their name, then the row that points to them, with a
+claim that keeps a collector away until whoever writes the manifest's row gives it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import msgspec
+
+from gpucache import codec
+from gpucache.digests import file_digest, tree_digest
+from gpucache.errors import BlobMissing, RecordCorrupt, StoreFull, StoreUnusable
+from gpucache.events import Quarantined, hooks
+from gpucache.store.contract import BlobStore, RowReader, Rows, RowWriter
+from gpucache.store.record import BlobRow, Manifest, PartRef, blobs_of, decoded, encode_row, encode_time
+
+T = TypeVar("T")
+
+NOTE_USE_AGAIN_S = 600.0
+"""How long a blob's last use stays as it was noted: readers write it down, with their next write, at most so often."""
+
+NOTED_MAX = 65536
+
+_decode_manifest = msgspec.msgpack.Decoder(Manifest).decode
+_decode_blob = msgspec.msgpack.Decoder(BlobRow).decode
+
+
+class Values:
+    """The values of one store. Any thread may call any method.
+
+    Args:
+        rows, blobs: What the store stands on.
+        inline_max_bytes: Parts up to this size lie in the manifest, larger ones are blobs.
+        clock: Unix time, s.
+    """
+
+    def __init__(self, rows: Rows, blobs: BlobStore, inline_max_bytes: int, clock: Callable[[], float]) -> None:
+        self._rows, self._blobs = rows, blobs
+        self._inline_max_bytes, self._clock = inline_max_bytes, clock
+        self._used: dict[bytes, float] = {}
+        self._noted: dict[bytes, float] = {}
+
+    def update(self, change: Callable[[RowWriter], T]) -> T:
+        """Change rows; what was read since the last time is noted along with it."""
+        if not self._used:
+            return self._rows.update(change)
+        used, self._used = self._used, {}
+
+        def both(writer: RowWriter) -> T:
+            for blob, at in used.items():
+                writer.put("used", blob, encode_time(at))
+            return change(writer)
+
+        return self._rows.update(both)
+
+    def note_now(self) -> None:
+        """Note what was read, if that can be."""
+        if self._used:
+            self._try_update(lambda _: None)
+
+    # ---------------------------------------------------------------- manifests
+
+    def manifest_of(self, digest: bytes) -> Manifest | None:
+        """The manifest of the value with this digest."""
+        return decoded(_decode_manifest, self._rows.get("values", digest))
+
+    def disown(self, manifest: Manifest) -> None:
+        """Forget how a value is laid out that could not be read: the next writer lays it out anew."""
+
+        def forget(rows: RowWriter) -> None:
+            if decoded(_decode_manifest, rows.get("values", manifest.digest)) == manifest:
+                rows.delete("values", manifest.digest)
+
+        self._try_update(forget)
+
+    def has(self, manifest: Manifest) -> bool:
+        """Whether all bytes of a manifest are here. Looks at the files' sizes, reads none."""
+        return all(part.blob is None or self._has_blob(part.blob) for part in manifest.parts)
+
+    def claim(self, manifest: Manifest) -> bool:
+        """Whether all bytes of a manifest are here, and stay until it is named in a row."""
+        blobs = blobs_of(manifest)
+        return not blobs or (self.has(manifest) and self._name(blobs, {}))
+
+    # ---------------------------------------------------------------- writing
+
+    def write(self, digest: bytes, encoded: codec.Encoded) -> Manifest:
+        """Write a value's bytes.
+
+        Raises:
+            StoreFull, StoreUnusable: Nothing was stored.
+            NotStorable: A file changed while it was copied.
+        """
+        refs: list[PartRef] = []
+        large: dict[bytes, Any] = {}
+        for part in encoded.parts:
+            nbytes = codec.part_bytes(part)
+            if isinstance(part, codec.FilePart) or nbytes > self._inline_max_bytes:
+                blob = file_digest(part.path) if isinstance(part, codec.FilePart) else tree_digest(part)
+                large[blob] = part
+                refs.append(PartRef(None, blob, nbytes))
+            else:
+                refs.append(PartRef(bytes(memoryview(part).cast("B")) if nbytes else b"", None, nbytes))
+        while large and not self._name(large, self._write_blobs(large)):
+            pass  # a collector removed one that was here when we looked
+        return Manifest(digest, encoded.codec, encoded.meta, tuple(refs), encoded.pickled, encoded.nbytes)
+
+    def _write_blobs(self, parts: Mapping[bytes, Any]) -> dict[bytes, BlobRow]:
+        """Write those that are not here."""
+        fresh: dict[bytes, BlobRow] = {}
+        try:
+            for digest, part in parts.items():
+                if self._has_blob(digest):
+                    continue
+                if isinstance(part, codec.FilePart):
+                    fresh[digest] = self._blobs.copy_in(part.path, digest)
+                else:
+                    fresh[digest] = self._blobs.write(part, digest)
+        except BaseException:
+            self._remove(fresh.values())
+            raise
+        return fresh
+
+    def _name(self, digests: Iterable[bytes], fresh: Mapping[bytes, BlobRow]) -> bool:
+        """Give fresh blobs their rows, and claim all; whether all have a row now."""
+        claimed_at = encode_time(self._clock())
+
+        def name(rows: RowWriter) -> tuple[bool, list[BlobRow]]:
+            replaced = [before for digest in fresh if (before := self.blob_row(digest, rows)) is not None]
+            for digest, row in fresh.items():
+                rows.put("blobs", digest, encode_row(row))
+            for digest in digests:
+                if rows.get("blobs", digest) is None:
+                    return False, replaced
+                rows.put("claims", digest, claimed_at)
+            return True, replaced
+
+        try:
+            are_here, replaced = self.update(name)
+        except BaseException:
+            self._remove(fresh.values())
+            raise
+        self._remove(replaced)  # another writer was as fast, or its file is damaged; what is open stays readable
+        return are_here
+
+    def _remove(self, rows: Iterable[BlobRow]) -> None:
+        for row in rows:
+            self._blobs.remove(row)
+
+    # ---------------------------------------------------------------- reading
+
+    def open_part(self, part: PartRef, *, writable: bool) -> Any:
+        """A part's bytes: read-only, or private to the caller.
+
+        Raises:
+            BlobMissing: They are gone.
+            RecordCorrupt: They are damaged; they were set aside.
+        """
+        if part.blob is None:
+            inline = part.inline or b""
+            return bytearray(inline) if writable else inline
+        blob = part.blob
+        return self.with_blob(blob, lambda row: self._blobs.open(row, blob, writable=writable))
+
+    def with_blob(self, digest: bytes, use: Callable[[BlobRow], tuple[T, BlobRow]]) -> T:
+        """Do something with a blob that gives a result and the blob's row as it is from then on.
+
+        Raises:
+            BlobMissing: It is gone; so is its row.
+            RecordCorrupt: `use` said so; its row is gone.
+        """
+        row = self.blob_row(digest)
+        while row is not None:
+            try:
+                found, seen = use(row)
+            except RecordCorrupt as problem:
+                before, row = row, self.blob_row(digest)
+                if isinstance(problem, BlobMissing):
+                    if row != before:
+                        continue  # removed, or written anew, since we looked
+                    hooks.emit(Quarantined(problem.name, problem.problem))
+                self.drop_blob(digest, before)
+                raise
+            if seen != row:
+                self._restamp(digest, row, seen)
+            self._note_use(digest)
+            return found
+        raise BlobMissing(f"blob {digest.hex()[:12]}", "it was evicted, or never here")
+
+    def blob_row(self, digest: bytes, rows: RowReader | None = None) -> BlobRow | None:
+        """Where a blob lies."""
+        return decoded(_decode_blob, (rows or self._rows).get("blobs", digest))
+
+    def drop_blob(self, digest: bytes, row: BlobRow) -> None:
+        """Delete a blob's row, unless it is another by now."""
+
+        def drop(rows: RowWriter) -> None:
+            if self.blob_row(digest, rows) == row:
+                rows.delete("blobs", digest)
+
+        self._try_update(drop)
+
+    def _restamp(self, digest: bytes, row: BlobRow, seen: BlobRow) -> None:
+        def restamp(rows: RowWriter) -> None:
+            if self.blob_row(digest, rows) == row:
+                rows.put("blobs", digest, encode_row(seen))
+
+        self._try_update(restamp)
+
+    def _try_update(self, change: Callable[[RowWriter], None]) -> None:
+        """Change rows if there is room: what this is used for is found out, and tried, again."""
+        with suppress(StoreFull, StoreUnusable):
+            self.update(change)
+
+    def _has_blob(self, digest: bytes) -> bool:
+        row = self.blob_row(digest)
+        return row is not None and self._blobs.exists(row)
+
+    def _note_use(self, blob: bytes) -> None:
+        now = self._clock()
+        if now - self._noted.get(blob, 0.0) > NOTE_USE_AGAIN_S:
+            if len(self._noted) >= NOTED_MAX:
+                self._noted.clear()
+            self._noted[blob] = self._used[blob] = now
