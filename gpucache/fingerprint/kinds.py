@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Describer = Callable[["Walk", Any, str, list[Item]], None]
 
+_CACHES = frozenset({"cache_token", "dispatch_cache", "funcname"})
+"""What singledispatch remembers beside its registry; a call changes it."""
+
 _WRAPPED_AS = ("__wrapped__", "py_func")  # functools.update_wrapper's name, numba's
 
 
@@ -64,6 +67,8 @@ def _describe_function(walk: Walk, function: types.FunctionType, label: str, ite
     items.append(walk.outside(f"{home}.{function.__code__.co_qualname}"))
     walk.reads.function(function)
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        if home == "functools" and name in _CACHES:
+            continue
         content = cell_content(cell)
         walk.reads.cell(cell, content)
         _describe_inner(walk, content, f"{label}.{name}", items)

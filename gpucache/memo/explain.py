@@ -170,6 +170,8 @@ def _sentence(reason: Reason) -> str:
         case Kind.INPUT_CONTENT:
             return f"argument {reason.subject}: its content changed ({after})"
         case Kind.CONSTANT:
+            if before == after:
+                return f"constant {reason.subject}: its content changed ({after})"
             return f"constant {reason.subject} {before} -> {after}"
         case Kind.ENVIRONMENT | Kind.VERSION:
             if before and after:
