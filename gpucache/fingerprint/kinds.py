@@ -109,6 +109,8 @@ def _describe_task(walk: Walk, task: Any, label: str, items: list[Item]) -> None
     version = getattr(getattr(task, "options", None), "version", None)
     if isinstance(version, str):
         items.append(b"version " + version.encode())
+    if hasattr(task, "gpu_memory_bytes"):  # a resident: its value stays
+        walk.keepers.add(task.fn.__code__)
     walk.describe(task.fn, label, items)
 
 
@@ -149,6 +151,8 @@ def _describe_wrapper(walk: Walk, wrapper: Any, label: str, items: list[Item]) -
     kind = type(wrapper)
     items.append(walk.outside(f"{kind.__module__}.{kind.__qualname__}"))
     wrapped = _wrapped(wrapper)
+    if isinstance(wrapped, types.FunctionType):
+        walk.keepers.add(wrapped.__code__)
     walk.describe(wrapped, label, items)
     _count_annotations(kind.__module__, wrapped, items)
 

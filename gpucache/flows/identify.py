@@ -7,9 +7,11 @@ publishes them or someone asks.
 from __future__ import annotations
 
 import concurrent.futures
+import types
 from typing import TYPE_CHECKING, Any
 
 from gpucache.digests import combine, value_digest
+from gpucache.fingerprint.project import root_of
 from gpucache.flows.future import Future, resolved
 from gpucache.memo import environment_text, header_of, key_of, shown
 
@@ -43,6 +45,11 @@ class Code:
         if self._environment_of is not None and _environment(self._environment_of) != self.environment:
             return False
         return self.fingerprint.is_current()
+
+    def keepers(self, values: tuple[Any, ...]) -> frozenset[types.CodeType]:
+        """Code that keeps what it read: what the task reaches, and the loaders among its arguments."""
+        loaders = (value.fn.__code__ for value in values if hasattr(value, "gpu_memory_bytes") and hasattr(value, "fn"))
+        return self.fingerprint.keepers.union(loaders)
 
     def changed_globals(self, task: AnyTask) -> tuple[str, ...]:
         """Names of what the code reads that is no longer what it was; empty in the common case, at once."""
@@ -95,6 +102,12 @@ class Called:
         return {
             self.task.binder.names[i]: digest for i, digest in zip(self.task.binder.counted, self.digests, strict=True)
         }
+
+    @property
+    def root(self) -> str:
+        """The project's directory: files that the body reads are named relative to it."""
+        file = self.task.fn.__code__.co_filename
+        return root_of(file) if file.startswith("/") else ""
 
     def changed_globals(self) -> tuple[str, ...]:
         """Globals that the body changed."""

@@ -11,7 +11,7 @@ from gpucache.events import State
 from gpucache.flows.future import Arrived, Future, futures_in
 from gpucache.flows.identify import Called
 from gpucache.flows.in_process import reasons_of
-from gpucache.memo import Key
+from gpucache.memo import Key, lookup
 
 if TYPE_CHECKING:
     from gpucache.flows.remote import Reply
@@ -64,8 +64,9 @@ class Launch:
     def _look_up(self) -> None:
         called = self._called = Called(self._task, self._session, self._values)
         self._future.key = Key(called.key)
-        record = None if self._watched.is_forced else self._session.store.lookup(called.key)
+        record = None if self._watched.is_forced else lookup(self._session.store, called.key, called.root)
         if record is not None and self._session.store.has(record.result):
+            called.key = record.key
             self._settle(State.HIT, Arrived(self._session.store, record.result), record.seconds)
             return
         running = self._session.in_flight.setdefault(called.key, self._future)

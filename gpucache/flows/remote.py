@@ -39,6 +39,7 @@ class Parcel:
         values: One for each parameter; Stored where the value is the result of another call.
         key, parts, argument_digests: The call's identity; key is None for a call that is not memoised.
         code: The digest of the fingerprint that the key was made with.
+        root: The project's directory.
         config: The driver's settings; the worker opens the same store.
     """
 
@@ -51,6 +52,7 @@ class Parcel:
     config: Config
     run_id: str
     forced: bool
+    root: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def parcel(session: Session, task: AnyTask, values: tuple[Any, ...], called: Cal
         config=replace(session.config, runtime="inline"),  # what a task submits from within a worker runs there
         run_id=watched.run_id,
         forced=watched.is_forced,
+        root="" if called is None else called.root,
     )
 
 
@@ -100,6 +103,8 @@ def run_parcel(packed: Parcel) -> Reply:
         run_id=packed.run_id,
         forced=packed.forced,
         strict=session.config.strict,
+        root=packed.root,
+        keepers=frozenset() if code is None else code.keepers(values),
         travels=True,
     )
     done = execute(store, work)

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from gpucache.digests import value_digest
+from gpucache.fingerprint.project import root_of
 from gpucache.flows.binding import Binder
 from gpucache.flows.session import current_session
 from gpucache.flows.sizes import parse_bytes
+from gpucache.memo import Watch, generation_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,11 +53,19 @@ class Resident(Generic[P, R]):
             value_digest(values[index], symbols=symbols, name=self._binder.names[index])
             for index in self._binder.counted
         )
-        key = (symbols.of(self.fn).digest, kwargs.get("device"), identities)
+        key = (symbols.of(self.fn).digest, generation_of(self.fn.__code__), kwargs.get("device"), identities)
         return cast(
             "R",
-            session.residents.get(key, self.name, lambda: self.fn(*args, **kwargs), self.gpu_memory_bytes),
+            session.residents.get(key, self.name, lambda: self._load(args, kwargs), self.gpu_memory_bytes),
         )
+
+    def _load(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        """Load it, and note which files it is made of: when they change, it is loaded again."""
+        watch = Watch(root_of(self.fn.__code__.co_filename), str(current_session().store.path)).start()
+        try:
+            return self.fn(*args, **kwargs)
+        finally:
+            watch.stop()
 
     def __repr__(self) -> str:
         return f"<resident {self.name}>"

@@ -17,7 +17,7 @@ from gpucache.flows.identify import Called, Code
 from gpucache.flows.options import Options, OptionsGiven
 from gpucache.flows.session import Session, current_session
 from gpucache.flows.watcher import watcher
-from gpucache.memo import Explanation, Key, explain
+from gpucache.memo import Explanation, Key, explain, forget
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,7 +64,13 @@ class AnyTask:
         session, called = current_session(), self._called(args, kwargs)
         notes = called.code.fingerprint.notes
         return explain(
-            session.store, self.name, called.key, called.parts(), own=called.own_component(), notes=tuple(notes)
+            session.store,
+            self.name,
+            called.key,
+            called.parts(),
+            own=called.own_component(),
+            notes=tuple(notes),
+            root=called.root,
         )
 
     def forget(self, *args: Any, **kwargs: Any) -> int:
@@ -75,7 +81,8 @@ class AnyTask:
         store = current_session().store
         if not args and not kwargs:
             return store.forget_task(self.name)
-        return int(store.forget(self._called(args, kwargs).key))
+        called = self._called(args, kwargs)
+        return int(forget(store, called.key, called.root))
 
     def code(self, session: Session) -> Code:
         """The task's code as it is now: its fingerprint, and the header of its keys."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from gpucache.memo.environment import Numerics, environment_text
-from gpucache.memo.execute import Done, ResultNotStored, Takeoff, Work, checked, execute, find, publish
+from gpucache.memo.execute import Done, ResultNotStored, Takeoff, Work, checked, execute, find, publish, watch_of
 from gpucache.memo.explain import Explanation, Kind, Reason, differences, explain
+from gpucache.memo.inputs import forget, lookup
 from gpucache.memo.key import Identity, Key, Parts, header_of, key_of
+from gpucache.memo.watching import Watch, generation_of, note_hit
 from gpucache.shown import shown
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Reason",
     "ResultNotStored",
     "Takeoff",
+    "Watch",
     "Work",
     "checked",
     "differences",
@@ -26,8 +29,13 @@ __all__ = [
     "execute",
     "explain",
     "find",
+    "forget",
+    "generation_of",
     "header_of",
     "key_of",
+    "lookup",
+    "note_hit",
     "publish",
     "shown",
+    "watch_of",
 ]

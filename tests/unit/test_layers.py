@@ -31,6 +31,8 @@ HOMES = {
 
 # Who may touch os.environ, and why.
 ENVIRONMENT = {
+    "memo/inputs.py": "what variables that a body looked up are now",
+    "memo/watching.py": "to see which variables a body looks up",
     "config.py": "reads the settings, once",
     "workers/local.py": "gives a worker process its environment",
     "workers/main.py": "is a worker process, and sets its own environment",
