@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from gpucache.digests import combine
 from gpucache.errors import (
     ArgumentMutated,
+    NotCacheable,
     NotIdentifiable,
     NotStorable,
     RecordCorrupt,
@@ -25,7 +26,8 @@ from gpucache.errors import (
     ValidationFailed,
 )
 from gpucache.events import Degraded, State, hooks
-from gpucache.memo.inputs import Input, lookup, parts_of_inputs, remember
+from gpucache.memo.explain import SAID
+from gpucache.memo.inputs import lookup, parts_of_inputs, remember
 from gpucache.memo.key import Parts
 from gpucache.memo.watching import Watch
 from gpucache.store import Manifest, Record, Store
@@ -153,13 +155,14 @@ def publish(store: Store, work: Work, value: object, seconds: float, watch: Watc
     """Check what a body gave and store it. `value` is the body's result, `seconds` the time it took."""
     _refuse_side_effects(work)
     checked(work.task, work.validate, value)
+    _refuse_randomness(work, watch)
     changed = watch.changed()
     if changed is not None and work.key is not None:
         why = f"{changed.name} was changed while the task ran, so nobody knows which content the result is of"
         work = replace(work, key=None)
         say_not_stored(work.task, why)
     try:
-        return _store_result(store, work, value, seconds, watch.inputs())
+        return _store_result(store, work, value, seconds, watch)
     except (NotStorable, StoreFull) as problem:
         if work.travels or (work.strict and not isinstance(problem, StoreFull)):
             raise
@@ -173,10 +176,11 @@ def say_not_stored(task: str, why: str) -> None:
     warnings.warn(f"task {task!r}: its result was returned but not stored: {why}", ResultNotStored, stacklevel=4)
 
 
-def _store_result(store: Store, work: Work, value: object, seconds: float, inputs: list[Input]) -> Done:
+def _store_result(store: Store, work: Work, value: object, seconds: float, watch: Watch) -> Done:
     manifest = store.write(value, _result_digest(work, value))
     if work.key is None:
         return Done(State.UNCACHED, None if work.travels else value, manifest, None, seconds)
+    inputs = watch.inputs()
     table = {**work.parts(), **parts_of_inputs(inputs)}
     record = Record(
         key=remember(store, work.key, inputs) if inputs else work.key,
@@ -186,11 +190,19 @@ def _store_result(store: Store, work: Work, value: object, seconds: float, input
         seconds=seconds,
         created_at=time.time(),
         run_id=work.run_id,
-        note=dict(work.note),
+        note={**work.note, **({SAID: "; ".join(watch.notes)} if watch.notes else {})},
     )
     store.publish(record, table)
     # What the first caller gets is what every later caller gets: mapped and read-only where a hit would be.
     return Done(State.RAN, None if work.travels else store.read(manifest), manifest, record, seconds)
+
+
+def _refuse_randomness(work: Work, watch: Watch) -> None:
+    used = next((note for note in watch.notes if "random" in note), None)
+    if work.strict and used is not None and work.key is not None:
+        raise NotCacheable(
+            work.task, used, "make a generator of its own from an argument: numpy.random.default_rng(seed)"
+        )
 
 
 def _refuse_side_effects(work: Work) -> None:

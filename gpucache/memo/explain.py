@@ -13,6 +13,9 @@ from gpucache.memo.inputs import lists_now, lookup, parts_of_inputs, without_inp
 from gpucache.memo.key import Parts
 from gpucache.store import Record, Store
 
+SAID = "said"
+"""In a record's note: what was noticed while its body ran, and can't be counted."""
+
 CANDIDATES = 64
 """How many of a task's newest records are compared: enough for a sweep, few enough to stay in milliseconds."""
 
@@ -62,7 +65,7 @@ class Explanation:
         reasons: For a miss, root causes first; empty for a hit.
         compared_with: Key of the record that the reasons compare with, hex; None if the task never ran.
         seconds: What the call took when it ran (a hit), or what the nearest call took (a miss); None if unknown.
-        notes: What the fingerprint could not see.
+        notes: What the fingerprint could not see, and what was noticed when it ran.
     """
 
     task: str
@@ -91,6 +94,8 @@ def explain(
     """
     record = lookup(store, key, root)
     if record is not None:
+        said = record.note.get(SAID)
+        notes = (*notes, *str(said).split("; ")) if said else notes
         gone = () if store.has(record.result) else (Reason(Kind.EVICTED, "its stored result is gone"),)
         return Explanation(task, key.hex(), not gone, gone, key.hex(), record.seconds, notes)
     now = next(lists_now(store, key, root), None)

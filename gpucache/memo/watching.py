@@ -22,6 +22,7 @@ from gpucache.digests import File
 from gpucache.fingerprint import Project
 from gpucache.fingerprint.project import stdlib_roots
 from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, path_of
+from gpucache.memo.randomness import states, used_since
 from gpucache.store import Record, Store
 
 _HOW_TO_RUN = (
@@ -80,6 +81,9 @@ _generations: dict[types.CodeType, int] = {}
 class Watch:
     """What one body reads, from start() to stop(). Threads that it starts count, and bodies of tasks within it.
 
+    Attributes:
+        notes: What was noticed and can't be counted.
+
     Args:
         root: The project's directory.
         own: A directory whose files are gpucache's.
@@ -99,11 +103,13 @@ class Watch:
         self._lock = threading.Lock()
         self._token: Token[Watch | None] | None = None
         self.notes: dict[str, None] = {}
+        self._random: dict[str, object] = {}
 
     def start(self) -> Watch:
         """Begin to watch this context."""
         _install()
         self._threads = frozenset(sys._current_frames())  # noqa: SLF001  # the only list of all threads, native ones too
+        self._random = states()
         self._before = {path: self._look("file", path) for path in self._maybe}
         self._token = _current.set(self)
         with _starting:
@@ -117,8 +123,11 @@ class Watch:
         if self._token is not None:
             _current.reset(self._token)
             self._token = None
+        for name in used_since(self._random):
+            self.notes[f"it uses the global random state of {name}"] = None
         outer = _current.get()
         if outer is not None:
+            outer.notes.update(self.notes)
             outer.add(self._inputs.values())
             outer._made |= self._made  # noqa: SLF001  # another of this class
 
