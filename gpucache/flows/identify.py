@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 from gpucache.digests import combine, value_digest
 from gpucache.flows.future import Future, resolved
 from gpucache.memo import environment_text, header_of, key_of, shown
+from gpucache.shown import MOST_ITEMS
 
 if TYPE_CHECKING:
     from gpucache.fingerprint import Fingerprint, Fingerprints
     from gpucache.flows.session import Session
     from gpucache.flows.tasks import AnyTask
+
+
+_SMALL_BYTES = 65536
+"""A result up to this size is read to be shown."""
 
 
 class Code:
@@ -117,9 +122,26 @@ def _digest(value: Any, symbols: Fingerprints, name: str) -> bytes:
 
 
 def _shown(value: Any) -> str:
+    return shown(_without_futures(value))
+
+
+def _without_futures(value: Any) -> Any:
+    """The value with the results of futures that cost microseconds to read, and the task's name for the others."""
     if isinstance(value, Future):
-        return f"<result of {value.task}>"
-    return shown(value)
+        manifest = value.manifest()
+        if manifest is None or manifest.codec == "array" or (manifest.nbytes <= _SMALL_BYTES and not manifest.pickled):
+            return value.result()
+        return _Words(f"<result of {value.task}>")
+    if type(value) in (list, tuple):
+        return type(value)(_without_futures(item) for item in value[: MOST_ITEMS + 1])
+    return value
+
+
+class _Words(str):
+    """Text that is shown without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
 
 
 def _environment(task: AnyTask) -> str:

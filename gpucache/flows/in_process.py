@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 def run_here(session: Session, called: Called, watched: Watched) -> Any:
     """Run a miss and publish its result; the value is what a hit would give."""
     called.task.refuse_generators()
-    reasons = reasons_of(session, called, watched)
     called.values = resolved_all(called.values)
+    reasons = reasons_of(session, called, watched)
     work = work_of(session, called, watched, lambda: called.task.body(called.values))
     return _ended(called, watched, reasons, lambda: execute(session.store, work))
 
 
 async def run_body_async(session: Session, called: Called, watched: Watched) -> Any:
     """run_here() for an async task; waiting for another process's flight does not block the event loop."""
-    reasons = reasons_of(session, called, watched)
     called.values = resolved_all(called.values)
+    reasons = reasons_of(session, called, watched)
     work = work_of(session, called, watched, lambda: None)
     flight = Takeoff(session.store, work)
     landed = await asyncio.to_thread(flight.__enter__)
@@ -111,5 +111,6 @@ def _ended(called: Called, watched: Watched, reasons: tuple[str, ...], give: Cal
         watched.end(called, State.FAILED, reasons=reasons)
         raise
     result = None if done.result is None else done.result.digest
-    watched.end(called, done.state, saved_seconds=done.saved_seconds, reasons=reasons, result=result)
+    took = done.seconds if done.state == State.RAN else None
+    watched.end(called, done.state, seconds=took, saved_seconds=done.saved_seconds, reasons=reasons, result=result)
     return done.value

@@ -101,7 +101,8 @@ class Launch:
                 self._fail(_problem_of(inner), State.SKIPPED if inner.cancelled() else State.FAILED)
                 return
             reply = inner.result()
-            self._settle(reply.state, Arrived(self._session.store, reply.result), reply.saved_seconds)
+            arrived = Arrived(self._session.store, reply.result)
+            self._settle(reply.state, arrived, reply.saved_seconds, seconds=reply.seconds)
         except BaseException as problem:  # noqa: BLE001  # an edge, as in go()
             self._fail(problem, State.FAILED)
 
@@ -113,10 +114,17 @@ class Launch:
         arrived = running.result() if manifest is None else Arrived(self._session.store, manifest)
         self._settle(State.JOINED, arrived, 0.0)
 
-    def _settle(self, state: State, value: Any, saved_seconds: float) -> None:
+    def _settle(self, state: State, value: Any, saved_seconds: float, *, seconds: float | None = None) -> None:
         result = value.manifest.digest if type(value) is Arrived else None
         self._future.state = state
-        self._watched.end(self._called, state, saved_seconds=saved_seconds, reasons=self._reasons, result=result)
+        self._watched.end(
+            self._called,
+            state,
+            seconds=seconds,
+            saved_seconds=saved_seconds,
+            reasons=self._reasons,
+            result=result,
+        )
         if self._future.set_running_or_notify_cancel():
             self._future.set_result(value)
 

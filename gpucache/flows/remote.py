@@ -55,10 +55,11 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What became of a parcel: its state, where its result lies, and what a hit in the worker saved (s)."""
+    """What became of a parcel: its state, where its result lies, what its body took if it ran, and what a hit saved (s)."""
 
     state: State
     result: Manifest
+    seconds: float | None
     saved_seconds: float
 
 
@@ -105,7 +106,8 @@ def run_parcel(packed: Parcel) -> Reply:
     done = execute(store, work)
     if done.result is None:
         raise AssertionError("a result that travels has a manifest")
-    return Reply(done.state, done.result, done.saved_seconds)
+    took = done.seconds if done.state in (State.RAN, State.UNCACHED) else None
+    return Reply(done.state, done.result, took, done.saved_seconds)
 
 
 def _travelling(value: Any) -> Any:
