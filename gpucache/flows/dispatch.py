@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gpucache.errors import RecordCorrupt
-from gpucache.events import State
+from gpucache.events import State, hooks
 from gpucache.flows.future import Future, futures_in
 from gpucache.flows.identify import Called
 from gpucache.flows.in_process import run_body_async, run_here, run_uncached, run_uncached_async
@@ -89,7 +89,8 @@ def _hit(session: Session, called: Called, seen: Watcher | None, started: float)
         value = session.store.read(record.result)
     except RecordCorrupt:
         return _MISS
-    Watched(called.task, seen, started).end(
-        called, State.HIT, saved_seconds=record.seconds, result=record.result.digest
-    )
+    if seen is not None or hooks.is_heard:
+        Watched(called.task, seen, started).end(
+            called, State.HIT, saved_seconds=record.seconds, result=record.result.digest
+        )
     return value

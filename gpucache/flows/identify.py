@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gpucache.flows.tasks import AnyTask
 
 
+_SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
+"""Exact types that are what they are: no future, no container of futures, no code."""
+
 _SMALL_BYTES = 65536
 """A result up to this size is read to be shown."""
 
@@ -73,11 +76,12 @@ class Called:
 
     def __init__(self, task: AnyTask, session: Session, values: tuple[Any, ...]) -> None:
         self.task, self.values = task, values
-        self.code = task.code(session)
-        symbols = self.code.fingerprints
-        names = task.binder.names
-        self.digests = [_digest(values[index], symbols, names[index]) for index in task.binder.counted]
-        self.key = key_of(self.code.header, self.digests)
+        self.code = code = task.code(session)
+        self.digests = [
+            value_digest(values[index]) if type(values[index]) in _SCALARS else _digest(values[index], code, name)
+            for index, name in task.binder.counted_parameters
+        ]
+        self.key = key_of(code.header, self.digests)
 
     def parts(self) -> dict[str, tuple[bytes, str]]:
         """Every component of the key, with the text that people read."""
@@ -112,13 +116,13 @@ class Called:
         return min(named, key=len, default="")
 
 
-def _digest(value: Any, symbols: Fingerprints, name: str) -> bytes:
+def _digest(value: Any, code: Code, name: str) -> bytes:
     if isinstance(value, concurrent.futures.Future):
         manifest = value.manifest() if isinstance(value, Future) else None
         if manifest is not None:
             return manifest.digest
         value = value.result()
-    return value_digest(resolved(value), symbols=symbols, name=name)
+    return value_digest(resolved(value), symbols=code.fingerprints, name=name)
 
 
 def _shown(value: Any) -> str:
