@@ -48,7 +48,7 @@ class File(os.PathLike[str]):
 
     def open(self, mode: str = "rb", **options: Any) -> IO[Any]:
         """Open the file, as the built-in open() does."""
-        return open(self.path, mode, **options)
+        return self.path.open(mode, **options)
 
     def read_bytes(self) -> bytes:
         """What is in it."""

@@ -13,7 +13,7 @@ from gpucache.flows.in_process import run_body_async, run_here, run_uncached, ru
 from gpucache.flows.launch import Launch, after
 from gpucache.flows.session import Session, current_session
 from gpucache.flows.watcher import Watched, Watcher, watcher
-from gpucache.memo import Done, find
+from gpucache.memo import Done, find, look_up
 
 if TYPE_CHECKING:
     from gpucache.flows.tasks import AnyTask
@@ -78,11 +78,11 @@ def submit(task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Futu
 
 def find_now(session: Session, called: Called) -> Done | None:
     """The stored answer of a call, or None. Runs nothing, records nothing."""
-    return find(session.store, called.key)
+    return find(session.store, called.key, called.task.root)
 
 
 def _hit(session: Session, called: Called, seen: Watcher | None, started: float) -> Any:
-    record = session.store.lookup(called.key)
+    record = session.store.lookup(called.key) or look_up(session.store, called.key, called.task.root)
     if record is None:
         return _MISS
     try:
@@ -90,6 +90,7 @@ def _hit(session: Session, called: Called, seen: Watcher | None, started: float)
     except RecordCorrupt:
         return _MISS
     if seen is not None or hooks.is_heard:
+        called.record_key = record.key
         Watched(called.task, seen, started).end(
             called, State.HIT, saved_seconds=record.seconds, result=record.result.digest
         )

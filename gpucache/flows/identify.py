@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from gpucache.digests import combine, value_digest
 from gpucache.flows.future import Future, resolved
-from gpucache.memo import environment_text, header_of, key_of, shown
+from gpucache.memo import Explanation, environment_text, explain, header_of, key_of, shown
 from gpucache.shown import MOST_ITEMS
 
 if TYPE_CHECKING:
     from gpucache.fingerprint import Fingerprint, Fingerprints
     from gpucache.flows.session import Session
     from gpucache.flows.tasks import AnyTask
+    from gpucache.store import Store
 
 
 _SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
@@ -69,10 +70,11 @@ class Called:
         values: One for each parameter; futures are still futures.
         digests: One for each parameter that counts.
         key: 16 bytes.
+        record_key: The key of the call's record: another one, if the call read more than its arguments.
         code: The code as it was when the key was made.
     """
 
-    __slots__ = ("code", "digests", "key", "task", "values")
+    __slots__ = ("code", "digests", "key", "record_key", "task", "values")
 
     def __init__(self, task: AnyTask, session: Session, values: tuple[Any, ...]) -> None:
         self.task, self.values = task, values
@@ -81,7 +83,7 @@ class Called:
             value_digest(values[index]) if type(values[index]) in _SCALARS else _digest(values[index], code, name)
             for index, name in task.binder.counted_parameters
         ]
-        self.key = key_of(code.header, self.digests)
+        self.key = self.record_key = key_of(code.header, self.digests)
 
     def parts(self) -> dict[str, tuple[bytes, str]]:
         """Every component of the key, with the text that people read."""
@@ -109,7 +111,13 @@ class Called:
         """Globals that the body changed."""
         return self.code.changed_globals(self.task)
 
-    def own_component(self) -> str:
+    def explained(self, store: Store) -> Explanation:
+        """Whether the call would hit, and if not, what changed."""
+        notes = tuple(self.code.fingerprint.notes)
+        own, root = self._own_component(), self.task.root
+        return explain(store, self.task.name, self.key, self.parts(), own=own, root=root, notes=notes)
+
+    def _own_component(self) -> str:
         """The component of the parts that is the task's own code."""
         suffix = self.task.fn.__qualname__
         named = [name for name in self.code.fingerprint.parts if name.startswith("code:") and name.endswith(suffix)]

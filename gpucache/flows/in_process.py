@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gpucache.digests import value_digest
+from gpucache.digests import File, value_digest
 from gpucache.events import State
 from gpucache.flows.future import resolved
-from gpucache.memo import Done, Takeoff, Work, checked, execute, explain, publish
+from gpucache.memo import Done, Takeoff, Work, checked, execute, observer_of, observing, publish
 
 if TYPE_CHECKING:
     from gpucache.flows.identify import Called
@@ -37,9 +37,11 @@ async def run_body_async(session: Session, called: Called, watched: Watched) -> 
     landed = await asyncio.to_thread(flight.__enter__)
     try:
         if landed is None:
-            ran_at = time.perf_counter()
-            value = await called.task.body_async(called.values)
-            landed = publish(session.store, work, value, time.perf_counter() - ran_at)
+            with observing(observer_of(session.store, work)) as observer:
+                ran_at = time.perf_counter()
+                value = await called.task.body_async(called.values)
+                seconds = time.perf_counter() - ran_at
+            landed = publish(session.store, work, value, seconds, observer.seen())
     except BaseException:
         watched.end(called, State.FAILED, reasons=reasons)
         raise
@@ -86,7 +88,14 @@ def work_of(session: Session, called: Called, watched: Watched, body: Callable[[
         run_id=watched.run_id,
         forced=watched.is_forced,
         strict=session.config.strict,
+        root=task.root,
+        unobserved=paths_in(called.values),
     )
+
+
+def paths_in(values: tuple[Any, ...]) -> tuple[str, ...]:
+    """Where the files among the arguments lie: their content is in the key."""
+    return tuple(str(value.path) for value in values if isinstance(value, File))
 
 
 def reasons_of(session: Session, called: Called, watched: Watched) -> tuple[str, ...]:
@@ -95,7 +104,7 @@ def reasons_of(session: Session, called: Called, watched: Watched) -> tuple[str,
         return ("it was forced",)
     if not watched.is_recorded:
         return ()
-    explanation = explain(session.store, called.task.name, called.key, called.parts(), own=called.own_component())
+    explanation = called.explained(session.store)
     return tuple(str(reason) for reason in explanation.reasons)
 
 
@@ -111,6 +120,8 @@ def _ended(called: Called, watched: Watched, reasons: tuple[str, ...], give: Cal
         watched.end(called, State.FAILED, reasons=reasons)
         raise
     result = None if done.result is None else done.result.digest
+    if done.record is not None:
+        called.record_key = done.record.key
     took = done.seconds if done.state == State.RAN else None
     watched.end(called, done.state, seconds=took, saved_seconds=done.saved_seconds, reasons=reasons, result=result)
     return done.value

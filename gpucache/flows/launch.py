@@ -11,7 +11,7 @@ from gpucache.events import State
 from gpucache.flows.future import Arrived, Future, futures_in
 from gpucache.flows.identify import Called
 from gpucache.flows.in_process import reasons_of
-from gpucache.memo import Key
+from gpucache.memo import Key, current, look_up, things_read
 
 if TYPE_CHECKING:
     from gpucache.flows.remote import Reply
@@ -47,6 +47,7 @@ class Launch:
         self._task = watched.task
         self._called: Called | None = None
         self._reasons: tuple[str, ...] = ()
+        self._observer = current()
 
     def go(self) -> None:
         """All inputs are done: go on, and let whatever goes wrong reach the future."""
@@ -64,8 +65,9 @@ class Launch:
     def _look_up(self) -> None:
         called = self._called = Called(self._task, self._session, self._values)
         self._future.key = Key(called.key)
-        record = None if self._watched.is_forced else self._session.store.lookup(called.key)
+        record = None if self._watched.is_forced else look_up(self._session.store, called.key, self._task.root)
         if record is not None and self._session.store.has(record.result):
+            called.record_key = record.key
             self._settle(State.HIT, Arrived(self._session.store, record.result), record.seconds)
             return
         running = self._session.in_flight.setdefault(called.key, self._future)
@@ -79,9 +81,10 @@ class Launch:
     def _send(self) -> None:
         from gpucache.flows.remote import parcel, run_parcel
 
+        driver = self._session.driver  # first: the parcel says what has changed since workers got their environment
         packed = parcel(self._session, self._task, self._values, self._called, self._watched)
         options = self._task.options
-        inner = self._session.driver.submit(
+        inner = driver.submit(
             run_parcel,
             (packed,),
             {},
@@ -102,6 +105,8 @@ class Launch:
                 return
             reply = inner.result()
             arrived = Arrived(self._session.store, reply.result)
+            if self._called is not None and reply.record_key is not None:
+                self._called.record_key = reply.record_key
             self._settle(reply.state, arrived, reply.saved_seconds, seconds=reply.seconds)
         except BaseException as problem:  # noqa: BLE001  # an edge, as in go()
             self._fail(problem, State.FAILED)
@@ -116,6 +121,8 @@ class Launch:
 
     def _settle(self, state: State, value: Any, saved_seconds: float, *, seconds: float | None = None) -> None:
         result = value.manifest.digest if type(value) is Arrived else None
+        if self._observer is not None and self._called is not None:
+            self._observer.adopt(things_read(self._session.store, self._called.key))
         self._future.state = state
         self._watched.end(
             self._called,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from gpucache.digests import value_digest
+from gpucache.fingerprint import root_of
 from gpucache.flows.binding import Binder
 from gpucache.flows.by_name import imported, named
-from gpucache.flows.session import current_session
+from gpucache.flows.session import Session, current_session
 from gpucache.flows.sizes import parse_bytes
+from gpucache.memo import Observer, content, current, observing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,10 +54,27 @@ class Resident(Generic[P, R]):
             for index in self._binder.counted
         )
         key = (symbols.of(self.fn).digest, kwargs.get("device"), identities)
-        return cast(
-            "R",
-            session.residents.get(key, self.name, lambda: self.fn(*args, **kwargs), self.gpu_memory_bytes),
+        if not self._is_current(session, key):
+            session.residents.drop(key)
+        value = session.residents.get(
+            key, self.name, lambda: self._load(session, key, args, kwargs), self.gpu_memory_bytes
         )
+        observer = current()
+        if observer is not None:  # who uses it has read what it was loaded from
+            observer.adopt(session.read_by_residents.get(key, {}))
+        return cast("R", value)
+
+    def _load(self, session: Session, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        with observing(Observer(root_of(self.fn.__code__.co_filename), (str(session.config.store_path),))) as observer:
+            value = self.fn(*args, **kwargs)
+        session.read_by_residents[key] = observer.seen().held
+        return value
+
+    def _is_current(self, session: Session, key: Hashable) -> bool:
+        """Whether the files that it was loaded from hold what they held."""
+        held = session.read_by_residents.get(key)
+        root = root_of(self.fn.__code__.co_filename)
+        return not held or all(content(thing, root) == before for thing, before in held.items())
 
     def __repr__(self) -> str:
         return f"<resident {self.name}>"

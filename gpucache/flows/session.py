@@ -8,11 +8,13 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Hashable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gpucache.config import Config, Setting
 from gpucache.fingerprint import Fingerprints
+from gpucache.flows.surroundings import variables
 from gpucache.ledger import Ledger
 from gpucache.residence import Residents
 from gpucache.store import Store
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import concurrent.futures
 
     from gpucache.flows.future import Future
+    from gpucache.memo import Thing
     from gpucache.runtime.driver import Driver
 
 
@@ -31,6 +34,8 @@ class Session:
         self.config = config
         self.residents = Residents()
         self.in_flight: dict[bytes, Future[Any]] = {}
+        self.environment: dict[str, str] = {}  # what workers start with
+        self.read_by_residents: dict[Hashable, dict[Thing, bytes]] = {}
         self.launches: set[concurrent.futures.Future[Any]] = set()
         self._fingerprints: dict[object, Fingerprints] = {}
         self._lock = threading.RLock()
@@ -64,6 +69,7 @@ class Session:
             if self._driver is None:
                 from gpucache.runtime.driver import Driver
 
+                self.environment = variables()
                 self._driver = Driver(self.config)
             return self._driver
 

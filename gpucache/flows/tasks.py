@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from gpucache.errors import NotCacheable
+from gpucache.fingerprint import root_of
 from gpucache.flows import dispatch
 from gpucache.flows.binding import Binder
 from gpucache.flows.by_name import imported, named
@@ -17,7 +18,7 @@ from gpucache.flows.identify import Called, Code
 from gpucache.flows.options import Options, OptionsGiven
 from gpucache.flows.session import Session, current_session
 from gpucache.flows.watcher import watcher
-from gpucache.memo import Explanation, Key, explain
+from gpucache.memo import Explanation, Key, forget
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,11 +62,7 @@ class AnyTask:
 
     def explain(self, *args: Any, **kwargs: Any) -> Explanation:
         """Whether the call would hit, and if not, what changed. Runs nothing."""
-        session, called = current_session(), self._called(args, kwargs)
-        notes = called.code.fingerprint.notes
-        return explain(
-            session.store, self.name, called.key, called.parts(), own=called.own_component(), notes=tuple(notes)
-        )
+        return self._called(args, kwargs).explained(current_session().store)
 
     def forget(self, *args: Any, **kwargs: Any) -> int:
         """Drop the record of the call with these arguments; without any, all of this task's. Returns how many.
@@ -75,7 +72,13 @@ class AnyTask:
         store = current_session().store
         if not args and not kwargs:
             return store.forget_task(self.name)
-        return int(store.forget(self._called(args, kwargs).key))
+        return int(forget(store, self._called(args, kwargs).key))
+
+    @functools.cached_property
+    def root(self) -> str:
+        """The directory of the project that the function stands in."""
+        code = getattr(inspect.unwrap(self.fn), "__code__", None)
+        return "" if code is None else root_of(code.co_filename)
 
     def code(self, session: Session) -> Code:
         """The task's code as it is now: its fingerprint, and the header of its keys."""

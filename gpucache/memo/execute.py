@@ -7,6 +7,7 @@ run: a body that changed them gave a result that its key does not explain, so it
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import time
 import warnings
@@ -17,7 +18,6 @@ from dataclasses import dataclass, field
 from gpucache.digests import combine
 from gpucache.errors import (
     ArgumentMutated,
-    GpuCacheError,
     NotIdentifiable,
     NotStorable,
     RecordCorrupt,
@@ -25,7 +25,10 @@ from gpucache.errors import (
     ValidationFailed,
 )
 from gpucache.events import Degraded, State, hooks
+from gpucache.memo import observed
 from gpucache.memo.key import Parts
+from gpucache.memo.observed import look_up
+from gpucache.memo.observer import Observer, Seen, observing
 from gpucache.store import Manifest, Record, Store
 
 Digester = Callable[[object], bytes]
@@ -49,6 +52,8 @@ class Work:
         strict: A result that can't be stored is an error, not a warning.
         travels: The result leaves this process by its manifest alone: Done.value is None, and one that can't be
             stored can't be returned either.
+        root: The project's root: what the body reads below it is known by its path from there.
+        unobserved: Paths that count by their content already; reading them is no more news.
     """
 
     task: str
@@ -64,7 +69,8 @@ class Work:
     forced: bool = False
     strict: bool = False
     travels: bool = False
-    note: Mapping[str, str | float | int] = field(default_factory=dict)
+    root: str = ""
+    unobserved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,9 @@ class Takeoff(AbstractContextManager["Done | None"]):
         self._flight.__enter__()
         try:
             return (
-                None if self._work.forced or self._work.key is None else find(self._store, self._work.key, State.JOINED)
+                None
+                if self._work.forced or self._work.key is None
+                else find(self._store, self._work.key, self._work.root, State.JOINED)
             )
         except BaseException:
             self._flight.__exit__(None, None, None)
@@ -112,9 +120,9 @@ class Takeoff(AbstractContextManager["Done | None"]):
         self._flight.__exit__(None, None, None)
 
 
-def find(store: Store, key: bytes, state: State = State.HIT) -> Done | None:
+def find(store: Store, key: bytes, root: str, state: State = State.HIT) -> Done | None:
     """Look a key up and load its value. A record whose bytes are damaged or gone is a miss."""
-    record = store.lookup(key)
+    record = look_up(store, key, root)
     if record is None:
         return None
     try:
@@ -126,46 +134,62 @@ def find(store: Store, key: bytes, state: State = State.HIT) -> Done | None:
 
 def run_and_publish(store: Store, work: Work) -> Done:
     """Run the body here and now, check it, store its result."""
-    started = time.perf_counter()
-    value = work.body()
-    return publish(store, work, value, time.perf_counter() - started)
+    if work.key is None:
+        started = time.perf_counter()
+        value = work.body()
+        return publish(store, work, value, time.perf_counter() - started)
+    with observing(observer_of(store, work)) as observer:
+        started = time.perf_counter()
+        value = work.body()
+        seconds = time.perf_counter() - started
+    return publish(store, work, value, seconds, observer.seen())
 
 
-def publish(store: Store, work: Work, value: object, seconds: float) -> Done:
-    """Check what a body gave and store it. `value` is the body's result, `seconds` the time it took."""
+def observer_of(store: Store, work: Work) -> Observer:
+    """Who notes what the body reads."""
+    return Observer(work.root, (str(store.path), *work.unobserved))
+
+
+def publish(store: Store, work: Work, value: object, seconds: float, seen: Seen | None = None) -> Done:
+    """Check what a body gave and store it. `value` is the body's result, `seconds` the time it took, `seen` what it read."""
     _refuse_side_effects(work)
     checked(work.task, work.validate, value)
+    if seen is not None and seen.unstable:
+        say_not_stored(work.task, f"it read {', '.join(seen.unstable[:3])}, which changed while it ran")
+        work = dataclasses.replace(work, key=None)
     try:
-        return _store_result(store, work, value, seconds)
+        return _store_result(store, work, value, seconds, seen or Seen({}))
     except (NotStorable, StoreFull) as problem:
         if work.travels or (work.strict and not isinstance(problem, StoreFull)):
             raise
-        say_not_stored(work.task, problem)
+        say_not_stored(work.task, str(problem))
         return Done(State.UNCACHED, value, None, None, seconds)
 
 
-def say_not_stored(task: str, problem: GpuCacheError) -> None:
+def say_not_stored(task: str, problem: str) -> None:
     """Warn that a result was computed and returned, but could not be kept."""
-    hooks.emit(Degraded(f"task {task!r}: its result was not stored", str(problem)))
+    hooks.emit(Degraded(f"task {task!r}: its result was not stored", problem))
     warnings.warn(f"task {task!r}: its result was returned but not stored: {problem}", ResultNotStored, stacklevel=4)
 
 
-def _store_result(store: Store, work: Work, value: object, seconds: float) -> Done:
+def _store_result(store: Store, work: Work, value: object, seconds: float, seen: Seen) -> Done:
     manifest = store.write(value, _result_digest(work, value))
     if work.key is None:
         return Done(State.UNCACHED, None if work.travels else value, manifest, None, seconds)
-    table = work.parts()
+    table = {**work.parts(), **observed.parts_of(seen.held)}
     record = Record(
-        key=work.key,
+        key=observed.key_with(work.key, seen.held),
         task=work.task,
         result=manifest,
         parts=b"",
         seconds=seconds,
         created_at=time.time(),
         run_id=work.run_id,
-        note=dict(work.note),
+        note={"unseen": ", ".join(seen.unseen)} if seen.unseen else {},
     )
     store.publish(record, table)
+    if seen.held:
+        observed.note(store, work.key, seen.held)
     # What the first caller gets is what every later caller gets: mapped and read-only where a hit would be.
     return Done(State.RAN, None if work.travels else store.read(manifest), manifest, record, seconds)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gpucache.memo.key import Parts
+from gpucache.memo.observed import completed, look_up
 from gpucache.store import Record, Store
 
 CANDIDATES = 64
@@ -80,21 +81,24 @@ class Explanation:
 
 
 def explain(
-    store: Store, task: str, key: bytes, parts: Parts, *, own: str = "", notes: tuple[str, ...] = ()
+    store: Store, task: str, key: bytes, parts: Parts, *, own: str = "", root: str = "", notes: tuple[str, ...] = ()
 ) -> Explanation:
     """Explain the call of `task` with this key and parts against what the store holds.
 
     Args:
         own: The component that is the task's own code, to tell it from its helpers'.
+        root: The project's root, for the files that earlier calls have read.
     """
-    record = store.lookup(key)
+    record = look_up(store, key, root)
     if record is not None:
         gone = () if store.has(record.result) else (Reason(Kind.EVICTED, "its stored result is gone"),)
-        return Explanation(task, key.hex(), not gone, gone, key.hex(), record.seconds, notes)
-    nearest = _nearest(store, task, parts)
+        notes = (*notes, *_unseen(record))
+        return Explanation(task, key.hex(), not gone, gone, record.key.hex(), record.seconds, notes)
+    nearest = _nearest(store, task, parts, root)
     if nearest is None:
         return Explanation(task, key.hex(), False, (Reason(Kind.NEVER_RUN, task),), notes=notes)
-    before, reasons = nearest[0], tuple(_reasons(nearest[1], parts, own))
+    before, table, now = nearest
+    reasons = tuple(_reasons(table, now, own))
     return Explanation(task, key.hex(), False, reasons, before.key.hex(), before.seconds, notes)
 
 
@@ -103,14 +107,21 @@ def differences(before: Parts, after: Parts, own: str = "") -> tuple[Reason, ...
     return tuple(_reasons(before, after, own))
 
 
-def _nearest(store: Store, task: str, parts: Parts) -> tuple[Record, Parts] | None:
-    best: tuple[int, Record, Parts] | None = None
+def _unseen(record: Record) -> tuple[str, ...]:
+    what = record.note.get("unseen")
+    return () if not what else (f"when it ran, it {what}: what that read is not known",)
+
+
+def _nearest(store: Store, task: str, parts: Parts, root: str) -> tuple[Record, Parts, Parts] | None:
+    """The record that differs least, its parts, and ours with what it had read as that is now."""
+    best: tuple[int, Record, Parts, Parts] | None = None
     for record in store.records(task, limit=CANDIDATES):
         table = store.parts_of(record)
-        distance = len(set(_digests(table)) ^ set(_digests(parts)))
+        now = completed(parts, table, root)
+        distance = len(set(_digests(table)) ^ set(_digests(now)))
         if best is None or distance < best[0]:
-            best = (distance, record, table)
-    return None if best is None else (best[1], best[2])
+            best = (distance, record, table, now)
+    return None if best is None else best[1:]
 
 
 def _digests(parts: Parts) -> Iterable[tuple[str, bytes]]:
@@ -122,6 +133,9 @@ _ORDER = {
     "const": 1,
     "closure": 1,
     "arg": 2,
+    "file": 3,
+    "listing": 3,
+    "variable": 3,
     "version": 3,
     "package": 4,
     "python": 5,
@@ -136,6 +150,7 @@ _KINDS = {
     "environment": Kind.ENVIRONMENT,
     "resident": Kind.RESIDENT,
     "file": Kind.FILE,
+    "listing": Kind.FILE,
     "variable": Kind.VARIABLE,
 }
 
@@ -175,6 +190,8 @@ def _sentence(reason: Reason) -> str:
             if before and after:
                 return f"{before} -> {after}"
             return f"{after} is new" if after else f"{before} is gone"
+        case Kind.FILE | Kind.VARIABLE:
+            return f"{reason.kind} {reason.subject.replace('{project}/', '')} {_became(before, after)}"
         case Kind.UPSTREAM:
             return f"{reason.subject} would run"
         case Kind.FORCED:
@@ -183,3 +200,9 @@ def _sentence(reason: Reason) -> str:
             return reason.subject
         case _:
             return f"{reason.subject} {before} -> {after}"
+
+
+def _became(before: str | None, after: str | None) -> str:
+    if after == "absent":
+        return "is gone"
+    return "is new" if before == "absent" else "changed"
