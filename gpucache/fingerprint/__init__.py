@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from gpucache.fingerprint.distributions import distribution_of
 from gpucache.fingerprint.fingerprints import Fingerprint, Fingerprints
-from gpucache.fingerprint.project import Project, is_installed, root_of
+from gpucache.fingerprint.project import Project
 
-__all__ = ["Fingerprint", "Fingerprints", "Project", "distribution_of", "is_installed", "root_of"]
+__all__ = ["Fingerprint", "Fingerprints", "Project", "distribution_of"]

@@ -77,17 +77,6 @@ def stdlib_roots() -> tuple[str, ...]:
     return tuple(sorted({os.path.realpath(path) + os.sep for path in paths if path}))
 
 
-@cache
-def _installed_places() -> tuple[str, ...]:
-    named = [sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return tuple({*stdlib_roots(), *named})
-
-
-def is_installed(path: str) -> bool:
-    """Whether an absolute path lies in Python's own library or among installed packages. Looks at the path alone."""
-    return path.startswith(_installed_places()) or any(mark in path for mark in _INSTALLED)
-
-
 def file_of_module(name: str) -> str | None:
     """The file of a module, or the directory of a package without one; None if it has none or is not found. Imports nothing."""
     module = sys.modules.get(name)

@@ -7,9 +7,11 @@ publishes them or someone asks.
 from __future__ import annotations
 
 import concurrent.futures
+import types
 from typing import TYPE_CHECKING, Any
 
 from gpucache.digests import combine, value_digest
+from gpucache.fingerprint.project import root_of
 from gpucache.flows.future import Future, resolved
 from gpucache.memo import Explanation, environment_text, explain, header_of, key_of, shown
 from gpucache.shown import MOST_ITEMS
@@ -53,6 +55,11 @@ class Code:
             return False
         return self.fingerprint.is_current()
 
+    def keepers(self, values: tuple[Any, ...]) -> frozenset[types.CodeType]:
+        """Code that keeps what it read: what the task reaches, and the loaders among its arguments."""
+        loaders = (value.fn.__code__ for value in values if hasattr(value, "gpu_memory_bytes") and hasattr(value, "fn"))
+        return self.fingerprint.keepers.union(loaders)
+
     def changed_globals(self, task: AnyTask) -> tuple[str, ...]:
         """Names of what the code reads that is no longer what it was; empty in the common case, at once."""
         if self.fingerprint.is_current():
@@ -70,7 +77,7 @@ class Called:
         values: One for each parameter; futures are still futures.
         digests: One for each parameter that counts.
         key: 16 bytes.
-        record_key: The key of the call's record: another one, if the call read more than its arguments.
+        record_key: The key of the call's record: another one, if its body read more than its arguments.
         code: The code as it was when the key was made.
     """
 
@@ -107,15 +114,27 @@ class Called:
             self.task.binder.names[i]: digest for i, digest in zip(self.task.binder.counted, self.digests, strict=True)
         }
 
+    @property
+    def root(self) -> str:
+        """The project's directory: files that the body reads are named relative to it."""
+        file = self.task.fn.__code__.co_filename
+        return root_of(file) if file.startswith("/") else ""
+
     def changed_globals(self) -> tuple[str, ...]:
         """Globals that the body changed."""
         return self.code.changed_globals(self.task)
 
     def explained(self, store: Store) -> Explanation:
         """Whether the call would hit, and if not, what changed."""
-        notes = tuple(self.code.fingerprint.notes)
-        own, root = self._own_component(), self.task.root
-        return explain(store, self.task.name, self.key, self.parts(), own=own, root=root, notes=notes)
+        return explain(
+            store,
+            self.task.name,
+            self.key,
+            self.parts(),
+            own=self._own_component(),
+            notes=tuple(self.code.fingerprint.notes),
+            root=self.root,
+        )
 
     def _own_component(self) -> str:
         """The component of the parts that is the task's own code."""

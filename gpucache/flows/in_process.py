@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gpucache.digests import File, value_digest
+from gpucache.digests import value_digest
 from gpucache.events import State
 from gpucache.flows.future import resolved
-from gpucache.memo import Done, Takeoff, Work, checked, execute, observer_of, observing, publish
+from gpucache.memo import Done, Takeoff, Work, checked, execute, publish, watch_of
 
 if TYPE_CHECKING:
     from gpucache.flows.identify import Called
@@ -37,11 +37,12 @@ async def run_body_async(session: Session, called: Called, watched: Watched) -> 
     landed = await asyncio.to_thread(flight.__enter__)
     try:
         if landed is None:
-            with observing(observer_of(session.store, work)) as observer:
-                ran_at = time.perf_counter()
+            ran_at, watch = time.perf_counter(), watch_of(session.store, work)
+            try:
                 value = await called.task.body_async(called.values)
-                seconds = time.perf_counter() - ran_at
-            landed = publish(session.store, work, value, seconds, observer.seen())
+            finally:
+                watch.stop()
+            landed = publish(session.store, work, value, time.perf_counter() - ran_at, watch)
     except BaseException:
         watched.end(called, State.FAILED, reasons=reasons)
         raise
@@ -88,14 +89,9 @@ def work_of(session: Session, called: Called, watched: Watched, body: Callable[[
         run_id=watched.run_id,
         forced=watched.is_forced,
         strict=session.config.strict,
-        root=task.root,
-        unobserved=paths_in(called.values),
+        root=called.root,
+        keepers=called.code.keepers(called.values),
     )
-
-
-def paths_in(values: tuple[Any, ...]) -> tuple[str, ...]:
-    """Where the files among the arguments lie: their content is in the key."""
-    return tuple(str(value.path) for value in values if isinstance(value, File))
 
 
 def reasons_of(session: Session, called: Called, watched: Watched) -> tuple[str, ...]:

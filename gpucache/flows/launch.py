@@ -11,7 +11,7 @@ from gpucache.events import State
 from gpucache.flows.future import Arrived, Future, futures_in
 from gpucache.flows.identify import Called
 from gpucache.flows.in_process import reasons_of
-from gpucache.memo import Key, current, look_up, things_read
+from gpucache.memo import Key, current_watch, lookup, note_hit
 
 if TYPE_CHECKING:
     from gpucache.flows.remote import Reply
@@ -47,7 +47,7 @@ class Launch:
         self._task = watched.task
         self._called: Called | None = None
         self._reasons: tuple[str, ...] = ()
-        self._observer = current()
+        self._watch = current_watch()  # of the body that submits this, if one does
 
     def go(self) -> None:
         """All inputs are done: go on, and let whatever goes wrong reach the future."""
@@ -65,7 +65,7 @@ class Launch:
     def _look_up(self) -> None:
         called = self._called = Called(self._task, self._session, self._values)
         self._future.key = Key(called.key)
-        record = None if self._watched.is_forced else look_up(self._session.store, called.key, self._task.root)
+        record = None if self._watched.is_forced else lookup(self._session.store, called.key, called.root)
         if record is not None and self._session.store.has(record.result):
             called.record_key = record.key
             self._settle(State.HIT, Arrived(self._session.store, record.result), record.seconds)
@@ -121,8 +121,9 @@ class Launch:
 
     def _settle(self, state: State, value: Any, saved_seconds: float, *, seconds: float | None = None) -> None:
         result = value.manifest.digest if type(value) is Arrived else None
-        if self._observer is not None and self._called is not None:
-            self._observer.adopt(things_read(self._session.store, self._called.key))
+        if self._called is not None:
+            called, store = self._called, self._session.store
+            note_hit(self._watch, store, called.key, called.record_key, called.root)
         self._future.state = state
         self._watched.end(
             self._called,

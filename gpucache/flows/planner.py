@@ -14,7 +14,7 @@ from gpucache.errors import PlanStopped, RecordCorrupt
 from gpucache.flows.future import Future, resolved
 from gpucache.flows.identify import Called
 from gpucache.flows.plan import PlannedCall, Verdict
-from gpucache.memo import Kind, Reason, look_up
+from gpucache.memo import Kind, Reason, lookup
 
 if TYPE_CHECKING:
     from gpucache.flows.session import Session
@@ -95,7 +95,7 @@ class Planner:
     def _look_up(self, task: AnyTask, called: Called) -> Any:
         store = self._session.store
         found = called.explained(store)
-        record = look_up(store, called.key, task.root) if found.hit else None
+        record = lookup(store, called.key, called.root) if found.hit else None
         if record is not None:
             try:
                 value = store.read(record.result)

@@ -14,7 +14,6 @@ from gpucache.config import Config
 from gpucache.digests import value_digest
 from gpucache.events import Degraded, State, hooks
 from gpucache.flows.future import Future, resolved
-from gpucache.flows.in_process import paths_in
 from gpucache.flows.session import Session, adopt
 from gpucache.flows.surroundings import Surroundings, assume, surroundings
 from gpucache.memo import Work, execute
@@ -41,8 +40,9 @@ class Parcel:
         values: One for each parameter; Stored where the value is the result of another call.
         key, parts, argument_digests: The call's identity; key is None for a call that is not memoised.
         code: The digest of the fingerprint that the key was made with.
-        config: The driver's settings; the worker opens the same store.
+        root: The project's directory.
         around: What the body finds around it; None in the caller's own process.
+        config: The driver's settings; the worker opens the same store.
     """
 
     task: AnyTask
@@ -54,6 +54,7 @@ class Parcel:
     config: Config
     run_id: str
     forced: bool
+    root: str
     around: Surroundings | None
 
 
@@ -88,6 +89,7 @@ def parcel(session: Session, task: AnyTask, values: tuple[Any, ...], called: Cal
         config=replace(session.config, runtime="inline"),  # what a task submits from within a worker runs there
         run_id=watched.run_id,
         forced=watched.is_forced,
+        root="" if called is None else called.root,
         around=_around(session, task),
     )
 
@@ -124,9 +126,9 @@ def run_parcel(packed: Parcel) -> Reply:
         run_id=packed.run_id,
         forced=packed.forced,
         strict=session.config.strict,
+        root=packed.root,
+        keepers=frozenset() if code is None else code.keepers(values),
         travels=True,
-        root=task.root,
-        unobserved=paths_in(values),
     )
     done = execute(store, work)
     if done.result is None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from gpucache.digests import value_digest
-from gpucache.fingerprint import root_of
+from gpucache.fingerprint.project import root_of
 from gpucache.flows.binding import Binder
 from gpucache.flows.by_name import imported, named
-from gpucache.flows.session import Session, current_session
+from gpucache.flows.session import current_session
 from gpucache.flows.sizes import parse_bytes
-from gpucache.memo import Observer, content, current, observing
+from gpucache.memo import Watch, generation_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,28 +53,19 @@ class Resident(Generic[P, R]):
             value_digest(values[index], symbols=symbols, name=self._binder.names[index])
             for index in self._binder.counted
         )
-        key = (symbols.of(self.fn).digest, kwargs.get("device"), identities)
-        if not self._is_current(session, key):
-            session.residents.drop(key)
-        value = session.residents.get(
-            key, self.name, lambda: self._load(session, key, args, kwargs), self.gpu_memory_bytes
+        key = (symbols.of(self.fn).digest, generation_of(self.fn.__code__), kwargs.get("device"), identities)
+        return cast(
+            "R",
+            session.residents.get(key, self.name, lambda: self._load(args, kwargs), self.gpu_memory_bytes),
         )
-        observer = current()
-        if observer is not None:  # who uses it has read what it was loaded from
-            observer.adopt(session.read_by_residents.get(key, {}))
-        return cast("R", value)
 
-    def _load(self, session: Session, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
-        with observing(Observer(root_of(self.fn.__code__.co_filename), (str(session.config.store_path),))) as observer:
-            value = self.fn(*args, **kwargs)
-        session.read_by_residents[key] = observer.seen().held
-        return value
-
-    def _is_current(self, session: Session, key: Hashable) -> bool:
-        """Whether the files that it was loaded from hold what they held."""
-        held = session.read_by_residents.get(key)
-        root = root_of(self.fn.__code__.co_filename)
-        return not held or all(content(thing, root) == before for thing, before in held.items())
+    def _load(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        """Load it, and note which files it is made of: when they change, it is loaded again."""
+        watch = Watch(root_of(self.fn.__code__.co_filename), str(current_session().store.path)).start()
+        try:
+            return self.fn(*args, **kwargs)
+        finally:
+            watch.stop()
 
     def __repr__(self) -> str:
         return f"<resident {self.name}>"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Hashable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     import concurrent.futures
 
     from gpucache.flows.future import Future
-    from gpucache.memo import Thing
     from gpucache.runtime.driver import Driver
 
 
@@ -35,7 +33,6 @@ class Session:
         self.residents = Residents()
         self.in_flight: dict[bytes, Future[Any]] = {}
         self.environment: dict[str, str] = {}  # what workers start with
-        self.read_by_residents: dict[Hashable, dict[Thing, bytes]] = {}
         self.launches: set[concurrent.futures.Future[Any]] = set()
         self._fingerprints: dict[object, Fingerprints] = {}
         self._lock = threading.RLock()

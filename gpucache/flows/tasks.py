@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from gpucache.errors import NotCacheable
-from gpucache.fingerprint import root_of
 from gpucache.flows import dispatch
 from gpucache.flows.binding import Binder
 from gpucache.flows.by_name import imported, named
@@ -72,13 +71,8 @@ class AnyTask:
         store = current_session().store
         if not args and not kwargs:
             return store.forget_task(self.name)
-        return int(forget(store, self._called(args, kwargs).key))
-
-    @functools.cached_property
-    def root(self) -> str:
-        """The directory of the project that the function stands in."""
-        code = getattr(inspect.unwrap(self.fn), "__code__", None)
-        return "" if code is None else root_of(code.co_filename)
+        called = self._called(args, kwargs)
+        return int(forget(store, called.key, called.root))
 
     def code(self, session: Session) -> Code:
         """The task's code as it is now: its fingerprint, and the header of its keys."""

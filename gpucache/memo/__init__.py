@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from gpucache.memo.environment import Numerics, environment_text
-from gpucache.memo.execute import Done, ResultNotStored, Takeoff, Work, checked, execute, find, observer_of, publish
+from gpucache.memo.execute import Done, ResultNotStored, Takeoff, Work, checked, execute, find, publish, watch_of
 from gpucache.memo.explain import Explanation, Kind, Reason, differences, explain
+from gpucache.memo.inputs import forget, lookup
 from gpucache.memo.key import Identity, Key, Parts, header_of, key_of
-from gpucache.memo.observed import forget, look_up, things_read
-from gpucache.memo.observer import Observer, current, observing
-from gpucache.memo.things import Thing, content
+from gpucache.memo.watching import Watch, current_watch, generation_of, note_hit
 from gpucache.shown import shown
 
 __all__ = [
@@ -18,28 +17,26 @@ __all__ = [
     "Key",
     "Kind",
     "Numerics",
-    "Observer",
     "Parts",
     "Reason",
     "ResultNotStored",
     "Takeoff",
-    "Thing",
+    "Watch",
     "Work",
     "checked",
-    "content",
-    "current",
+    "current_watch",
     "differences",
     "environment_text",
     "execute",
     "explain",
     "find",
     "forget",
+    "generation_of",
     "header_of",
     "key_of",
-    "look_up",
-    "observer_of",
-    "observing",
+    "lookup",
+    "note_hit",
     "publish",
     "shown",
-    "things_read",
+    "watch_of",
 ]

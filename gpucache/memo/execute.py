@@ -7,17 +7,18 @@ run: a body that changed them gave a result that its key does not explain, so it
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 import time
+import types
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gpucache.digests import combine
 from gpucache.errors import (
     ArgumentMutated,
+    NotCacheable,
     NotIdentifiable,
     NotStorable,
     RecordCorrupt,
@@ -25,10 +26,10 @@ from gpucache.errors import (
     ValidationFailed,
 )
 from gpucache.events import Degraded, State, hooks
-from gpucache.memo import observed
+from gpucache.memo.explain import SAID
+from gpucache.memo.inputs import lookup, parts_of_inputs, remember
 from gpucache.memo.key import Parts
-from gpucache.memo.observed import look_up
-from gpucache.memo.observer import Observer, Seen, observing
+from gpucache.memo.watching import Watch
 from gpucache.store import Manifest, Record, Store
 
 Digester = Callable[[object], bytes]
@@ -50,10 +51,10 @@ class Work:
         unchanged: Names of globals that changed since the key was made, empty if none.
         forced: Run even if a record is there.
         strict: A result that can't be stored is an error, not a warning.
+        root: The project's directory: names of files that the body reads are relative to it.
+        keepers: Code that the body reaches and that keeps what it reads (lru_cache).
         travels: The result leaves this process by its manifest alone: Done.value is None, and one that can't be
             stored can't be returned either.
-        root: The project's root: what the body reads below it is known by its path from there.
-        unobserved: Paths that count by their content already; reading them is no more news.
     """
 
     task: str
@@ -69,8 +70,9 @@ class Work:
     forced: bool = False
     strict: bool = False
     travels: bool = False
+    note: Mapping[str, str | float | int] = field(default_factory=dict)
     root: str = ""
-    unobserved: tuple[str, ...] = ()
+    keepers: frozenset[types.CodeType] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Takeoff(AbstractContextManager["Done | None"]):
             return (
                 None
                 if self._work.forced or self._work.key is None
-                else find(self._store, self._work.key, self._work.root, State.JOINED)
+                else find(self._store, self._work.key, State.JOINED, self._work.root)
             )
         except BaseException:
             self._flight.__exit__(None, None, None)
@@ -120,9 +122,9 @@ class Takeoff(AbstractContextManager["Done | None"]):
         self._flight.__exit__(None, None, None)
 
 
-def find(store: Store, key: bytes, root: str, state: State = State.HIT) -> Done | None:
+def find(store: Store, key: bytes, state: State = State.HIT, root: str = "") -> Done | None:
     """Look a key up and load its value. A record whose bytes are damaged or gone is a miss."""
-    record = look_up(store, key, root)
+    record = lookup(store, key, root)
     if record is None:
         return None
     try:
@@ -134,31 +136,33 @@ def find(store: Store, key: bytes, root: str, state: State = State.HIT) -> Done 
 
 def run_and_publish(store: Store, work: Work) -> Done:
     """Run the body here and now, check it, store its result."""
-    if work.key is None:
-        started = time.perf_counter()
+    watch = watch_of(store, work)
+    started = time.perf_counter()
+    try:
         value = work.body()
-        return publish(store, work, value, time.perf_counter() - started)
-    with observing(observer_of(store, work)) as observer:
-        started = time.perf_counter()
-        value = work.body()
+    finally:
         seconds = time.perf_counter() - started
-    return publish(store, work, value, seconds, observer.seen())
+        watch.stop()
+    return publish(store, work, value, seconds, watch)
 
 
-def observer_of(store: Store, work: Work) -> Observer:
-    """Who notes what the body reads."""
-    return Observer(work.root, (str(store.path), *work.unobserved))
+def watch_of(store: Store, work: Work) -> Watch:
+    """Begin to watch what the body reads."""
+    return Watch(work.root, str(store.path), work.arguments.values(), work.keepers).start()
 
 
-def publish(store: Store, work: Work, value: object, seconds: float, seen: Seen | None = None) -> Done:
-    """Check what a body gave and store it. `value` is the body's result, `seconds` the time it took, `seen` what it read."""
+def publish(store: Store, work: Work, value: object, seconds: float, watch: Watch) -> Done:
+    """Check what a body gave and store it. `value` is the body's result, `seconds` the time it took."""
     _refuse_side_effects(work)
     checked(work.task, work.validate, value)
-    if seen is not None and seen.unstable:
-        say_not_stored(work.task, f"it read {', '.join(seen.unstable[:3])}, which changed while it ran")
-        work = dataclasses.replace(work, key=None)
+    _refuse_randomness(work, watch)
+    changed = watch.changed()
+    if changed is not None and work.key is not None:
+        why = f"{changed.name} was changed while the task ran, so nobody knows which content the result is of"
+        work = replace(work, key=None)
+        say_not_stored(work.task, why)
     try:
-        return _store_result(store, work, value, seconds, seen or Seen({}))
+        return _store_result(store, work, value, seconds, watch)
     except (NotStorable, StoreFull) as problem:
         if work.travels or (work.strict and not isinstance(problem, StoreFull)):
             raise
@@ -166,32 +170,39 @@ def publish(store: Store, work: Work, value: object, seconds: float, seen: Seen 
         return Done(State.UNCACHED, value, None, None, seconds)
 
 
-def say_not_stored(task: str, problem: str) -> None:
-    """Warn that a result was computed and returned, but could not be kept."""
-    hooks.emit(Degraded(f"task {task!r}: its result was not stored", problem))
-    warnings.warn(f"task {task!r}: its result was returned but not stored: {problem}", ResultNotStored, stacklevel=4)
+def say_not_stored(task: str, why: str) -> None:
+    """Warn that a result was computed and returned, but not kept."""
+    hooks.emit(Degraded(f"task {task!r}: its result was not stored", why))
+    warnings.warn(f"task {task!r}: its result was returned but not stored: {why}", ResultNotStored, stacklevel=4)
 
 
-def _store_result(store: Store, work: Work, value: object, seconds: float, seen: Seen) -> Done:
+def _store_result(store: Store, work: Work, value: object, seconds: float, watch: Watch) -> Done:
     manifest = store.write(value, _result_digest(work, value))
     if work.key is None:
         return Done(State.UNCACHED, None if work.travels else value, manifest, None, seconds)
-    table = {**work.parts(), **observed.parts_of(seen.held)}
+    inputs = watch.inputs()
+    table = {**work.parts(), **parts_of_inputs(inputs)}
     record = Record(
-        key=observed.key_with(work.key, seen.held),
+        key=remember(store, work.key, inputs) if inputs else work.key,
         task=work.task,
         result=manifest,
         parts=b"",
         seconds=seconds,
         created_at=time.time(),
         run_id=work.run_id,
-        note={"unseen": ", ".join(seen.unseen)} if seen.unseen else {},
+        note={**work.note, **({SAID: "; ".join(watch.notes)} if watch.notes else {})},
     )
     store.publish(record, table)
-    if seen.held:
-        observed.note(store, work.key, seen.held)
     # What the first caller gets is what every later caller gets: mapped and read-only where a hit would be.
     return Done(State.RAN, None if work.travels else store.read(manifest), manifest, record, seconds)
+
+
+def _refuse_randomness(work: Work, watch: Watch) -> None:
+    used = next((note for note in watch.notes if "random" in note), None)
+    if work.strict and used is not None and work.key is not None:
+        raise NotCacheable(
+            work.task, used, "make a generator of its own from an argument: numpy.random.default_rng(seed)"
+        )
 
 
 def _refuse_side_effects(work: Work) -> None:

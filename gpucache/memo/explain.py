@@ -9,9 +9,12 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from gpucache.memo.inputs import lists_now, lookup, parts_of_inputs, without_inputs
 from gpucache.memo.key import Parts
-from gpucache.memo.observed import completed, look_up
 from gpucache.store import Record, Store
+
+SAID = "said"
+"""In a record's note: what was noticed while its body ran, and can't be counted."""
 
 CANDIDATES = 64
 """How many of a task's newest records are compared: enough for a sweep, few enough to stay in milliseconds."""
@@ -62,7 +65,7 @@ class Explanation:
         reasons: For a miss, root causes first; empty for a hit.
         compared_with: Key of the record that the reasons compare with, hex; None if the task never ran.
         seconds: What the call took when it ran (a hit), or what the nearest call took (a miss); None if unknown.
-        notes: What the fingerprint could not see.
+        notes: What the fingerprint could not see, and what was noticed when it ran.
     """
 
     task: str
@@ -81,24 +84,28 @@ class Explanation:
 
 
 def explain(
-    store: Store, task: str, key: bytes, parts: Parts, *, own: str = "", root: str = "", notes: tuple[str, ...] = ()
+    store: Store, task: str, key: bytes, parts: Parts, *, own: str = "", notes: tuple[str, ...] = (), root: str = ""
 ) -> Explanation:
     """Explain the call of `task` with this key and parts against what the store holds.
 
     Args:
         own: The component that is the task's own code, to tell it from its helpers'.
-        root: The project's root, for the files that earlier calls have read.
+        root: The project's directory.
     """
-    record = look_up(store, key, root)
+    record = lookup(store, key, root)
     if record is not None:
+        said = record.note.get(SAID)
+        notes = (*notes, *str(said).split("; ")) if said else notes
         gone = () if store.has(record.result) else (Reason(Kind.EVICTED, "its stored result is gone"),)
-        notes = (*notes, *_unseen(record))
-        return Explanation(task, key.hex(), not gone, gone, record.key.hex(), record.seconds, notes)
-    nearest = _nearest(store, task, parts, root)
+        return Explanation(task, key.hex(), not gone, gone, key.hex(), record.seconds, notes)
+    now = next(lists_now(store, key, root), None)
+    parts = parts if now is None else {**parts, **parts_of_inputs(now)}
+    nearest = _nearest(store, task, parts)
     if nearest is None:
         return Explanation(task, key.hex(), False, (Reason(Kind.NEVER_RUN, task),), notes=notes)
-    before, table, now = nearest
-    reasons = tuple(_reasons(table, now, own))
+    # What a call that never ran with this code or these arguments will read, nobody knows.
+    table = without_inputs(nearest[1]) if now is None else nearest[1]
+    before, reasons = nearest[0], tuple(_reasons(table, parts, own))
     return Explanation(task, key.hex(), False, reasons, before.key.hex(), before.seconds, notes)
 
 
@@ -107,21 +114,14 @@ def differences(before: Parts, after: Parts, own: str = "") -> tuple[Reason, ...
     return tuple(_reasons(before, after, own))
 
 
-def _unseen(record: Record) -> tuple[str, ...]:
-    what = record.note.get("unseen")
-    return () if not what else (f"when it ran, it {what}: what that read is not known",)
-
-
-def _nearest(store: Store, task: str, parts: Parts, root: str) -> tuple[Record, Parts, Parts] | None:
-    """The record that differs least, its parts, and ours with what it had read as that is now."""
-    best: tuple[int, Record, Parts, Parts] | None = None
+def _nearest(store: Store, task: str, parts: Parts) -> tuple[Record, Parts] | None:
+    best: tuple[int, Record, Parts] | None = None
     for record in store.records(task, limit=CANDIDATES):
         table = store.parts_of(record)
-        now = completed(parts, table, root)
-        distance = len(set(_digests(table)) ^ set(_digests(now)))
+        distance = len(set(_digests(table)) ^ set(_digests(parts)))
         if best is None or distance < best[0]:
-            best = (distance, record, table, now)
-    return None if best is None else best[1:]
+            best = (distance, record, table)
+    return None if best is None else (best[1], best[2])
 
 
 def _digests(parts: Parts) -> Iterable[tuple[str, bytes]]:
@@ -133,9 +133,9 @@ _ORDER = {
     "const": 1,
     "closure": 1,
     "arg": 2,
-    "file": 3,
-    "listing": 3,
-    "variable": 3,
+    "file": 2,
+    "listing": 2,
+    "variable": 2,
     "version": 3,
     "package": 4,
     "python": 5,
@@ -180,18 +180,12 @@ def _sentence(reason: Reason) -> str:
             where = after or before or reason.subject
             verb = "changed" if before is not None and after is not None else "is new" if before is None else "is gone"
             return f"{where} {verb}"
-        case Kind.ARGUMENT:
-            return f"argument {reason.subject} {before} -> {after}"
         case Kind.INPUT_CONTENT:
             return f"argument {reason.subject}: its content changed ({after})"
-        case Kind.CONSTANT:
-            return f"constant {reason.subject} {before} -> {after}"
         case Kind.ENVIRONMENT | Kind.VERSION:
             if before and after:
                 return f"{before} -> {after}"
             return f"{after} is new" if after else f"{before} is gone"
-        case Kind.FILE | Kind.VARIABLE:
-            return f"{reason.kind} {reason.subject.replace('{project}/', '')} {_became(before, after)}"
         case Kind.UPSTREAM:
             return f"{reason.subject} would run"
         case Kind.FORCED:
@@ -199,10 +193,14 @@ def _sentence(reason: Reason) -> str:
         case Kind.EVICTED | Kind.CORRUPT | Kind.NOT_CACHEABLE:
             return reason.subject
         case _:
-            return f"{reason.subject} {before} -> {after}"
+            return _from_to(reason)
 
 
-def _became(before: str | None, after: str | None) -> str:
-    if after == "absent":
-        return "is gone"
-    return "is new" if before == "absent" else "changed"
+_CALLED = {Kind.ARGUMENT: "argument ", Kind.CONSTANT: "constant ", Kind.FILE: "file ", Kind.VARIABLE: "variable "}
+
+
+def _from_to(reason: Reason) -> str:
+    subject = _CALLED.get(reason.kind, "") + reason.subject
+    if reason.before == reason.after:
+        return f"{subject}: its content changed ({reason.after})"
+    return f"{subject} {reason.before} -> {reason.after}"

@@ -31,10 +31,10 @@ HOMES = {
 
 # Who may touch os.environ, and why.
 ENVIRONMENT = {
+    "memo/inputs.py": "what variables that a body looked up are now",
+    "memo/watching.py": "to see which variables a body looks up",
     "config.py": "reads the settings, once",
     "flows/surroundings.py": "gives a warm worker the variables that the program has by now",
-    "memo/observer.py": "sees which variables a body asks for",
-    "memo/things.py": "says what such a variable holds now",
     "workers/local.py": "gives a worker process its environment",
     "workers/main.py": "is a worker process, and sets its own environment",
     "workers/on_ray.py": "gives Ray and its actors theirs",
@@ -43,7 +43,6 @@ ENVIRONMENT = {
 # Who may read the wall clock (time.time, time_ns, datetime.now); durations, by monotonic clocks, are nobody's secret.
 CLOCK = {
     "memo/execute.py": "when a record was made",
-    "memo/observer.py": "whether a temporary file is younger than the body",
     "flows/definition.py": "when a run began and ended",
     "flows/history.py": "how old a run is",
     "flows/watcher.py": "when a call began",
