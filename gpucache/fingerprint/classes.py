@@ -147,7 +147,9 @@ def _describe_fields(walk: Walk, cls: type, label: str, items: list[Item]) -> No
         kind = field._field_type  # type: ignore[attr-defined]  # ClassVar, InitVar or field: no public name
         items.append(f"field {name} {switches} {kind}".encode())
         for part, value in (("default", field.default), ("default_factory", field.default_factory)):
-            if value is not dataclasses.MISSING:
+            if not isinstance(
+                value, type(dataclasses.MISSING)
+            ):  # pickled by value with its class, it is no longer `is`
                 items.append(part.encode())
                 walk.describe(value, f"{label}.{name}", items)
         if field.metadata:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpucache.digests import value_digest
 from gpucache.events import State
 from gpucache.flows.future import resolved
-from gpucache.memo import Done, Takeoff, Work, checked, execute, explain, publish, watch_of
+from gpucache.memo import Done, Takeoff, Work, checked, execute, publish, watch_of
 
 if TYPE_CHECKING:
     from gpucache.flows.identify import Called
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 def run_here(session: Session, called: Called, watched: Watched) -> Any:
     """Run a miss and publish its result; the value is what a hit would give."""
     called.task.refuse_generators()
-    reasons = reasons_of(session, called, watched)
     called.values = resolved_all(called.values)
+    reasons = reasons_of(session, called, watched)
     work = work_of(session, called, watched, lambda: called.task.body(called.values))
     return _ended(called, watched, reasons, lambda: execute(session.store, work))
 
 
 async def run_body_async(session: Session, called: Called, watched: Watched) -> Any:
     """run_here() for an async task; waiting for another process's flight does not block the event loop."""
-    reasons = reasons_of(session, called, watched)
     called.values = resolved_all(called.values)
+    reasons = reasons_of(session, called, watched)
     work = work_of(session, called, watched, lambda: None)
     flight = Takeoff(session.store, work)
     landed = await asyncio.to_thread(flight.__enter__)
@@ -100,9 +100,7 @@ def reasons_of(session: Session, called: Called, watched: Watched) -> tuple[str,
         return ("it was forced",)
     if not watched.is_recorded:
         return ()
-    explanation = explain(
-        session.store, called.task.name, called.key, called.parts(), own=called.own_component(), root=called.root
-    )
+    explanation = called.explained(session.store)
     return tuple(str(reason) for reason in explanation.reasons)
 
 
@@ -119,6 +117,7 @@ def _ended(called: Called, watched: Watched, reasons: tuple[str, ...], give: Cal
         raise
     result = None if done.result is None else done.result.digest
     if done.record is not None:
-        called.key = done.record.key
-    watched.end(called, done.state, saved_seconds=done.saved_seconds, reasons=reasons, result=result)
+        called.record_key = done.record.key
+    took = done.seconds if done.state == State.RAN else None
+    watched.end(called, done.state, seconds=took, saved_seconds=done.saved_seconds, reasons=reasons, result=result)
     return done.value

@@ -14,7 +14,7 @@ from gpucache.errors import PlanStopped, RecordCorrupt
 from gpucache.flows.future import Future, leaves_in, resolved
 from gpucache.flows.identify import Called
 from gpucache.flows.plan import PlannedCall, Verdict
-from gpucache.memo import Kind, Reason, explain, lookup
+from gpucache.memo import Kind, Reason, lookup
 
 if TYPE_CHECKING:
     from gpucache.flows.session import Session
@@ -94,7 +94,7 @@ class Planner:
 
     def _look_up(self, task: AnyTask, called: Called) -> Any:
         store = self._session.store
-        found = explain(store, task.name, called.key, called.parts(), own=called.own_component(), root=called.root)
+        found = called.explained(store)
         record = lookup(store, called.key, called.root) if found.hit else None
         if record is not None:
             try:

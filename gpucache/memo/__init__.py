@@ -7,7 +7,7 @@ from gpucache.memo.execute import Done, ResultNotStored, Takeoff, Work, checked,
 from gpucache.memo.explain import Explanation, Kind, Reason, differences, explain
 from gpucache.memo.inputs import forget, lookup
 from gpucache.memo.key import Identity, Key, Parts, header_of, key_of
-from gpucache.memo.watching import Watch, generation_of, note_hit
+from gpucache.memo.watching import Watch, current_watch, generation_of, note_hit
 from gpucache.shown import shown
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Watch",
     "Work",
     "checked",
+    "current_watch",
     "differences",
     "environment_text",
     "execute",

@@ -21,9 +21,10 @@ from typing import Any
 from gpucache.digests import File
 from gpucache.fingerprint import Project
 from gpucache.fingerprint.project import stdlib_roots
+from gpucache.memo import _audit
 from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, path_of
 from gpucache.memo.randomness import states, used_since
-from gpucache.store import Record, Store
+from gpucache.store import Store
 
 _HOW_TO_RUN = (
     *(
@@ -216,11 +217,19 @@ class Watch:
         return True
 
 
-def note_hit(store: Store, key: bytes, record: Record, root: str) -> None:
-    """The body that runs here, if one does, used a record: what that record's body read counts for it, too."""
-    watch = _current.get()
-    if watch is not None and record.key != key:
-        watch.add(next((now for now in lists_now(store, key, root) if key_with(key, now) == record.key), ()))
+def current_watch() -> Watch | None:
+    """The watch of the body that runs in this context, if one does."""
+    return _current.get()
+
+
+def note_hit(watch: Watch | None, store: Store, key: bytes, record_key: bytes, root: str) -> None:
+    """A body used a record: what that record's body read counts for it, too.
+
+    Args:
+        key, record_key: The call's, and the record's: the same if its body read nothing.
+    """
+    if watch is not None and record_key != key:
+        watch.add(next((now for now in lists_now(store, key, root) if key_with(key, now) == record_key), ()))
 
 
 def generation_of(code: types.CodeType) -> int:
@@ -249,7 +258,7 @@ def _install() -> None:
         with _starting:
             if type(os.environ) is not _Environ:
                 os.environ.__class__ = _Environ
-                sys.addaudithook(_heard)
+                _audit.install(_heard)
 
 
 def _watches() -> list[Watch]:
@@ -290,18 +299,28 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
     try:
         for watch in _watches():
             _tell(watch, event, arguments, sys._getframe(1))  # noqa: SLF001  # as above
-    except Exception:  # noqa: BLE001, S110  # see above
-        pass
     finally:
         _busy.now = False
 
 
+_UNSEEN = {
+    "os.system": "it runs a subprocess, whose own reads are not seen",
+    "os.posix_spawn": "it runs a subprocess, whose own reads are not seen",
+    "os.fork": "it forks a process, whose own reads are not seen",
+    "socket.connect": "it asks over the network, and what it is told is not seen",
+}
 _EVENTS = frozenset(
-    {"open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "subprocess.Popen", "sqlite3.connect"}
+    {
+        *("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "subprocess.Popen", "sqlite3.connect"),
+        *_UNSEEN,
+    }
 )
 
 
 def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.FrameType) -> None:
+    if event in _UNSEEN:
+        watch.notes[_UNSEEN[event]] = None
+        return
     if event == "subprocess.Popen":
         watch.notes["it runs a subprocess, whose own reads are not seen"] = None
         for text in _texts_in((arguments[1],)):
@@ -310,13 +329,17 @@ def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.Fra
         return
     path = _text_of(arguments[1] if event == "os.rename" else arguments[0])
     if event in ("os.listdir", "os.scandir"):
-        watch.read_path("listing", path or ".", frame)
+        watch.read_path("listing", path or _path_of_descriptor(arguments[0]), frame)
     elif path is None:
         return
     elif event in ("os.mkdir", "os.rename") or (event == "open" and _is_written(arguments[2])):
         watch.made(path)
     else:
         watch.read_path("file", path, frame)
+
+
+def _path_of_descriptor(descriptor: object) -> str:
+    return os.readlink(f"/proc/self/fd/{descriptor}") if isinstance(descriptor, int) else "."
 
 
 def _is_written(flags: object) -> bool:
