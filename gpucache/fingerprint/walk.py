@@ -17,7 +17,7 @@ from typing import Any
 from gpucache.digests import file_digest, hash128
 from gpucache.fingerprint.classes import describe_class
 from gpucache.fingerprint.context import Context
-from gpucache.fingerprint.current import Reads
+from gpucache.fingerprint.current import Reads, Subclasses
 from gpucache.fingerprint.distributions import installed
 from gpucache.fingerprint.functions import describe_function, where
 from gpucache.fingerprint.graph import Item, Node, Value, digest_of, parts_of
@@ -61,6 +61,7 @@ class Walk:
         self._forms: list[Form] = []
         self._packages: dict[str, bytes] = {}
         self._looked_up: set[str] = set()
+        self._asked: set[int] = set()
 
     # ------------------------------------------------------------ the walk
 
@@ -78,7 +79,7 @@ class Walk:
         else:
             self.describe(root, getattr(root, "__qualname__", type(root).__qualname__), first.items)
         done = 1
-        while done < len(self.nodes):
+        while done < len(self.nodes) or self._found_subclasses():
             self._describe_node(self.nodes[done])
             done += 1
         self._count_texts()
@@ -95,6 +96,20 @@ class Walk:
             describe_module(self, node, obj)
         else:
             self._describe_container(node, obj)
+
+    def _found_subclasses(self) -> bool:
+        """Where code asks classes for their subclasses, count those; whether there are some that were not met before."""
+        count = len(self.nodes)
+        if any(form.reads_subclasses for form in self._forms):
+            for node in self.nodes[:count]:
+                if isinstance(node.obj, type) and id(node) not in self._asked:
+                    self._asked.add(id(node))
+                    self.reads.value(Subclasses(node.obj))
+                    node.items.append(b"subclasses")
+                    subclasses: list[type] = type.__subclasses__(node.obj)
+                    for cls in subclasses:
+                        self.describe(cls, cls.__qualname__, node.items)
+        return len(self.nodes) > count
 
     def _count_texts(self) -> None:
         """Docstrings and annotations of all that was reached, if something that was reached may read them."""
