@@ -133,6 +133,60 @@ OTHERS = {
 }
 
 
+NATIVELY = """
+def first_byte(path):
+    import ctypes
+    libc = ctypes.CDLL(None)
+    libc.fopen.restype = ctypes.c_void_p
+    libc.fgetc.argtypes = libc.fclose.argtypes = [ctypes.c_void_p]
+    file = libc.fopen(str(path).encode(), b"r")
+    found = libc.fgetc(file)
+    libc.fclose(file)
+    return float(chr(found))
+
+def write_natively(path, text):
+    import ctypes
+    libc = ctypes.CDLL(None)
+    libc.fopen.restype = ctypes.c_void_p
+    libc.fputs.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
+    libc.fclose.argtypes = [ctypes.c_void_p]
+    file = libc.fopen(str(path).encode(), b"w")
+    libc.fputs(text.encode(), file)
+    libc.fclose(file)
+
+LIMIT = 10"""
+NATIVE: dict[str, str] = {
+    "a literal": "return [helpers.first_byte('data.txt')]",
+    "a literal in a directory": "return [helpers.first_byte('data/a.txt')]",
+    "beside the module": "return [helpers.first_byte(Path(__file__).parent / 'data' / 'a.txt')]",
+    "os.path.join": "return [helpers.first_byte(os.path.join('data', 'a.txt'))]",
+    "below a constant": "return [helpers.first_byte(HERE / 'a.txt')]",
+    "in a table of settings": "return [helpers.first_byte(SETTINGS['input']['path'])]",
+    "a default": "def read(path=HERE / 'a.txt'):\n    return helpers.first_byte(path)\nreturn [read()]",
+}
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_22_file_read_by_native_code(world: World, name: str) -> None:
+    """Nobody sees native code open a file; the text that names it is enough: Parquet, HDF5, safetensors."""
+    constants = "HERE = Path(__file__).parent / 'data'\nSETTINGS = {'input': {'path': 'data/a.txt'}}\nDEFAULT = 4"
+    setup = load(NATIVE[name], ("helpers.py", "LIMIT = 10", NATIVELY), ("pipeline.py", "DEFAULT = 4", constants))
+    edits = (("data.txt", "1", "7"),) if "data.txt" in NATIVE[name] else (("data/a.txt", "1", "7"),)
+
+    hold(world, Row(edits, "load", ("file data",), setup=setup))
+
+
+def test_22_file_written_by_native_code(world: World) -> None:
+    """What a body writes natively is found as it left it: nothing runs again, also when it was there before."""
+    body = "helpers.write_natively('out.txt', '5')\nreturn [1.0]"
+    project = world.project(*load(body, ("helpers.py", "LIMIT = 10", NATIVELY), ("out.txt", "", "old")))
+    world.run(project)
+
+    assert world.run(project).ran == []
+    (project.root / "out.txt").write_text("spoilt")
+    assert world.run(project).ran == ["load"]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_22_file_read_by_its_path(world: World, name: str) -> None:
     """Its content counts, however it is read; the plan names it; the old content finds the old record."""
