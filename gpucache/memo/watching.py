@@ -186,6 +186,13 @@ class Watch:
         if (by_project or not (name in _WHERE_TO_RUN or name.startswith(_HOW_TO_RUN))) and not _is_incidental(frame):
             self._note("variable", name, frame)
 
+    def touched(self, path: str) -> None:
+        """A file is given to someone who may read it, write it, or make it: it counts as the body leaves it."""
+        if os.path.isfile(path):
+            self._maybe.append(path)
+        else:
+            self.made(path)
+
     def made(self, path: str) -> None:
         """A file or a directory is written."""
         with self._lock:
@@ -329,13 +336,15 @@ def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.Fra
     if event == "subprocess.Popen":
         watch.notes["it runs a subprocess, whose own reads are not seen"] = None
         for text in files_named(texts_in((arguments[1],)), ()):
-            watch.read_path("file", text, frame)
+            watch.touched(text)
         return
     path = text_of(arguments[1] if event == "os.rename" else arguments[0])
     if event in ("os.listdir", "os.scandir"):
         watch.read_path("listing", path or _path_of_descriptor(arguments[0]), frame)
     elif path is None:
         return
+    elif event == "sqlite3.connect":
+        watch.touched(path)
     elif event in ("os.mkdir", "os.rename") or (event == "open" and _is_written(arguments[2])):
         watch.made(path)
     else:

@@ -90,6 +90,40 @@ OTHERS = {
             ("deep.py", "return x * FACTOR", "return x * FACTOR + len(open('data.txt').read().replace('2', ''))"),
         ),
     ),
+    "a deeper directory": Row(
+        (("data/sub/b.txt", "", "5\n"),),
+        "load",
+        ("file data",),
+        setup=load("return [float(len(list(Path('data').rglob('*.txt'))))]"),
+    ),
+    "data of a package": Row(
+        (("kit/d.txt", "2", "3"),),
+        "load",
+        ("file kit/d.txt",),
+        setup=load(
+            "import importlib.resources\nreturn [float(importlib.resources.files('kit').joinpath('d.txt').read_text())]",
+            ("kit/__init__.py", "", "\n"),
+            ("kit/d.txt", "", "2\n"),
+        ),
+    ),
+    "read in an event loop": Row(
+        CHANGED,
+        "load",
+        ("file data.txt",),
+        setup=load(
+            "import asyncio\nasync def read():\n    return await asyncio.to_thread(Path('data.txt').read_text)\n"
+            "return [float(x) for x in asyncio.run(read()).split()]"
+        ),
+    ),
+    "read in a pool of threads": Row(
+        CHANGED,
+        "load",
+        ("file data.txt",),
+        setup=load(
+            "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(2) as pool:\n"
+            "    return [float(x) for x in list(pool.map(lambda f: Path(f).read_text(), ['data.txt']))[0].split()]"
+        ),
+    ),
     "a file read at import": Row(
         (("data.txt", "2", "3"),),
         "clean",
@@ -191,6 +225,33 @@ def test_22_file_written_by_native_code(world: World) -> None:
 def test_22_file_read_by_its_path(world: World, name: str) -> None:
     """Its content counts, however it is read; the plan names it; the old content finds the old record."""
     hold(world, FILES[name])
+
+
+FREE = {
+    "a subprocess' output that was there": "subprocess.run(['sh', '-c', 'date +%N > $0', 'out/a.txt'])\nreturn [1.0]",
+    "a database that is made": "import sqlite3\nsqlite3.connect('new.db').execute('create table if not exists t(x)')\nreturn [1.0]",
+    "a temporary file of a subprocess": (
+        "import tempfile\nwith tempfile.TemporaryDirectory() as d:\n    subprocess.run(['sh', '-c', f'echo 4 > {d}/x'])\n"
+        "    return [float(open(d + '/x').read())]"
+    ),
+    "a temporary file with a name": (
+        "import tempfile\nwith tempfile.NamedTemporaryFile('w+') as f:\n    f.write('4')\n    f.flush()\n"
+        "    return [float(open(f.name).read())]"
+    ),
+    "a log": "with open('run.log', 'a') as f:\n    f.write('x')\nreturn [1.0]",
+    "a traceback": "import traceback\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    traceback.format_exc()\nreturn [1.0]",
+    "the home directory": "return [float(os.path.expanduser('~/x') == '')]",
+}
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_22_what_a_body_makes_does_not_count(world: World, name: str) -> None:
+    """The second process hits, whatever the first has left behind."""
+    project = world.project(*load(FREE[name], ("out/a.txt", "", "x"), ("other.txt", "", "x")))
+    first = world.run(project)
+    assert first.states[0] == ("load", "ran"), first.raw
+
+    assert world.run(project).ran == []
 
 
 @pytest.mark.parametrize("name", OTHERS)
