@@ -6,11 +6,13 @@ Before, after and back in real processes, on one store; the files lie in the pro
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from edit_rows import Row, free, hold
-from pipeline_support import Edit, Project, World
+from pipeline_support import REPOSITORY, Edit, Project, World
 
 pytestmark = pytest.mark.slow
 
@@ -397,3 +399,45 @@ def test_22_what_a_nested_task_reads(world: World) -> None:
 
     assert after.roots == ["load"]
     assert after.ran[:2] == ["load", "inner"]
+
+
+def test_22_in_a_worker(world: World) -> None:
+    """A body that runs in a worker process is watched there; whoever asks finds its record, and its edit."""
+    project = Project.make(
+        world.base,
+        {
+            "calls.py": """
+                import gpucache as gpc
+                @gpc.task
+                def read(x):
+                    return open("data.txt").read() + x
+                """,
+            "run.py": """
+                import calls, gpucache as gpc
+                if __name__ == "__main__":
+                    future = calls.read.submit("!")
+                    print(future.result().replace("\\n", ""), future.state.value, calls.read.explain("!").hit)
+                    gpc.shutdown()
+                """,
+            "data.txt": "1",
+        },
+    )
+
+    def run() -> str:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "GPUCACHE_STORE": world.store,
+            "GPUCACHE_RUNTIME": "local",
+            "GPUCACHE_MAX_WORKERS": "1",
+        }
+        command = [sys.executable, "run.py"]
+        return subprocess.run(
+            command, cwd=project.root, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert [run(), run()] == ["1! ran True\n", "1! hit True\n"]
+    (project.root / "data.txt").write_text("2")
+    assert [run(), run()] == ["2! ran True\n", "2! hit True\n"]
+    (project.root / "data.txt").write_text("1")
+    assert run() == "1! hit True\n"
