@@ -59,17 +59,6 @@ def use(x):
         "helpers.RNG",
         same=True,
     ),
-    "frozen dist": of_helper(
-        """\
-import scipy.stats
-D = scipy.stats.norm(0, 1)
-def use(x):
-    return x + float(D.cdf(0.3))""",
-        "helpers.use(value)",
-        "norm(0, 1)",
-        "norm(0, 2)",
-        "helpers.D",
-    ),
     "dist": free(
         ("o.txt", "", "x"),
         setup=helper(
@@ -81,17 +70,6 @@ def use(x):
     return x + float(N.cdf(0.3)) + float(erf(0.1)) + float(sp.gamma(2))""",
             "helpers.use(value)",
         ),
-    ),
-    "sklearn obj": of_helper(
-        """\
-from sklearn.preprocessing import StandardScaler
-M = StandardScaler(with_mean=False)
-def use(x):
-    return x + float(M.with_mean)""",
-        "helpers.use(value)",
-        "with_mean=False",
-        "with_mean=True",
-        "helpers.M",
     ),
     "os.path funcs": free(
         ("o.txt", "", "x"),
