@@ -14,6 +14,7 @@ from gpucache.events import State
 from gpucache.flows.session import current_session
 from gpucache.flows.sizes import parse_seconds
 from gpucache.ledger import CallRow, Ledger, RunRow
+from gpucache.memo import CodeChange, code_changes, differences
 
 if TYPE_CHECKING:
     from gpucache.flows.session import Session
@@ -43,11 +44,12 @@ class Call:
         task: The task's name.
         key: The call's key, hex; None for a task that is not cached.
         state: How it ended.
-        seconds: How long the flow waited for it, s.
+        seconds: What its body took, if it ran; else how long the flow waited for it, s.
         saved_seconds: What it had taken when it ran, if it did not have to run, s.
         reasons: Why it ran, one sentence each.
         result: Digest of its result, hex.
         shown: Its arguments in a few words.
+        compared_with: Key of the record that the reasons compare it with, hex; None for a hit, and for what never ran before.
     """
 
     task: str
@@ -58,6 +60,7 @@ class Call:
     reasons: tuple[str, ...]
     result: str | None
     shown: dict[str, str]
+    compared_with: str | None = None
 
 
 class Run(Generic[R]):
@@ -168,6 +171,15 @@ class Run(Generic[R]):
         lines = [f"{c.task}: {c.state}" + (f", because {'; '.join(c.reasons)}" if c.reasons else "") for c in calls]
         return "\n".join(lines) or f"run {self.id} called no task"
 
+    def code_changes(self, call: Call) -> tuple[CodeChange, ...]:
+        """The functions that made one of this run's calls run, with the texts of then and of before."""
+        store = self._session.store
+        keys = (call.compared_with, call.key)
+        before, after = (None if key is None else store.lookup(bytes.fromhex(key)) for key in keys)
+        if before is None or after is None:
+            return ()
+        return code_changes(store, store.parts_of(before), store.parts_of(after))
+
     def diff(self, other: Run[Any]) -> tuple[Difference, ...]:
         """Where the calls of this run and the other are not the same, in order; empty if they did the same."""
         return tuple(_differences(self._session, self.calls, other.calls))
@@ -246,6 +258,7 @@ def _call(row: CallRow) -> Call:
         reasons=tuple(row.reasons),
         result=None if row.result is None else row.result.hex(),
         shown=dict(row.shown),
+        compared_with=None if row.compared_with is None else row.compared_with.hex(),
     )
 
 
@@ -272,8 +285,6 @@ def _numbered(calls: tuple[Call, ...]) -> dict[tuple[str, int], Call]:
 
 
 def _why(session: Session, was: Call, now: Call) -> str:
-    from gpucache.memo import differences
-
     before, after = (None if c.key is None else session.store.lookup(bytes.fromhex(c.key)) for c in (was, now))
     if before is None or after is None:
         return "no record is left to compare"

@@ -134,6 +134,7 @@ class Called:
             own=self._own_component(),
             notes=tuple(self.code.fingerprint.notes),
             root=self.root,
+            source=self.code.fingerprint.source,
         )
 
     def _own_component(self) -> str:

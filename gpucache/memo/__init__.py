@@ -7,10 +7,13 @@ from gpucache.memo.execute import Done, ResultNotStored, Takeoff, Work, checked,
 from gpucache.memo.explain import Explanation, Kind, Reason, differences, explain
 from gpucache.memo.inputs import forget, lookup
 from gpucache.memo.key import Identity, Key, Parts, header_of, key_of
+from gpucache.memo.sources import CodeChange
+from gpucache.memo.sources import changes as code_changes
 from gpucache.memo.watching import Watch, current_watch, generation_of, note_hit
 from gpucache.shown import shown
 
 __all__ = [
+    "CodeChange",
     "Done",
     "Explanation",
     "Identity",
@@ -24,6 +27,7 @@ __all__ = [
     "Watch",
     "Work",
     "checked",
+    "code_changes",
     "current_watch",
     "differences",
     "environment_text",

@@ -6,11 +6,13 @@ Runs nothing. The kinds of reasons are a closed set, so that a program can act o
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from gpucache.memo import sources
 from gpucache.memo.inputs import lists_now, lookup, parts_of_inputs, without_inputs
 from gpucache.memo.key import Parts
+from gpucache.memo.sources import CodeChange
 from gpucache.store import Record, Store
 
 SAID = "said"
@@ -66,6 +68,7 @@ class Explanation:
         compared_with: Key of the record that the reasons compare with, hex; None if the task never ran.
         seconds: What the call took when it ran (a hit), or what the nearest call took (a miss); None if unknown.
         notes: What the fingerprint could not see, and what was noticed when it ran.
+        code: For a miss, the functions that are not what they were, with their texts.
     """
 
     task: str
@@ -75,6 +78,7 @@ class Explanation:
     compared_with: str | None = None
     seconds: float | None = None
     notes: tuple[str, ...] = ()
+    code: tuple[CodeChange, ...] = ()
 
     def __str__(self) -> str:
         if self.hit:
@@ -84,13 +88,22 @@ class Explanation:
 
 
 def explain(
-    store: Store, task: str, key: bytes, parts: Parts, *, own: str = "", notes: tuple[str, ...] = (), root: str = ""
+    store: Store,
+    task: str,
+    key: bytes,
+    parts: Parts,
+    *,
+    own: str = "",
+    notes: tuple[str, ...] = (),
+    root: str = "",
+    source: Callable[[str], str] | None = None,
 ) -> Explanation:
     """Explain the call of `task` with this key and parts against what the store holds.
 
     Args:
         own: The component that is the task's own code, to tell it from its helpers'.
         root: The project's directory.
+        source: Gives the text of a component of the parts that is code.
     """
     record = lookup(store, key, root)
     if record is not None:
@@ -106,7 +119,8 @@ def explain(
     # What a call that never ran with this code or these arguments will read, nobody knows.
     table = without_inputs(nearest[1]) if now is None else nearest[1]
     before, reasons = nearest[0], tuple(_reasons(table, parts, own))
-    return Explanation(task, key.hex(), False, reasons, before.key.hex(), before.seconds, notes)
+    code = sources.changes(store, table, parts, source)
+    return Explanation(task, key.hex(), False, reasons, before.key.hex(), before.seconds, notes, code)
 
 
 def differences(before: Parts, after: Parts, own: str = "") -> tuple[Reason, ...]:
