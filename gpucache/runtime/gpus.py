@@ -41,7 +41,7 @@ class GpusOfFleet:
     """The engine's GpuPlaces on this machine's GPUs. Not thread-safe: the engine is its only caller."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self._gpus = [_Gpu(gpu.uuid, gpu.memory_free_bytes) for gpu in fleet.gpus]
+        self._gpus = [_Gpu(device.uuid, device.room_bytes) for device in fleet.devices]
         self._held: dict[WorkerId, tuple[_Part, ...]] = {}
 
     def fits(self, kind: Kind, members: int) -> str | None:
