@@ -113,9 +113,13 @@ def under_pynvml(fake: FakeNvml) -> Iterator[FakeNvml]:
     """pynvml of this process talks to the fake; afterwards nothing hangs any more and it is as it was before."""
     import pynvml
 
+    from gpucache import telemetry
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FAKE_NVML_SCENARIO", str(fake.scenario))  # by putenv: the library reads it by getenv
         patch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(fake.library)))
         patch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+        telemetry._source.cache_clear()
         yield fake
         fake.says()
+        telemetry._source.cache_clear()

@@ -95,15 +95,28 @@ def _store() -> Iterator[Finding]:
 
 
 def _gpus() -> Iterator[Finding]:
-    from gpucache.telemetry import read_fleet
+    from gpucache.cli.output import size
+    from gpucache.config import cuda_variables
+    from gpucache.telemetry import CudaSettings, process_ids, read_fleet, resolve
 
     fleet = read_fleet()
     for gpu in fleet.gpus:
-        yield Finding(f"GPU {gpu.index}", GOOD, f"{gpu.name}, {gpu.uuid}")
+        free = "free memory unknown" if gpu.memory_free_bytes is None else f"{size(gpu.memory_free_bytes)} free"
+        told = "; ".join((f"{gpu.name}, {gpu.uuid}, {free}", *gpu.troubles))
+        yield Finding(f"GPU {gpu.index}", BAD if gpu.troubles else GOOD, told)
     if not fleet.gpus:
         yield Finding(
             "GPU", WORTH_KNOWING, f"none; everything runs on CPUs ({'; '.join(fleet.problems) or 'no driver'})"
         )
+        return
+    chosen = resolve(fleet, CudaSettings.from_env(cuda_variables()))
+    for problem in (*fleet.problems, *chosen.problems):
+        yield Finding("GPUs", WORTH_KNOWING, problem)
+    if len(chosen.uuids) < len(fleet.devices):
+        shown = f"{len(chosen.uuids)} of {len(fleet.devices)} are this process's, by CUDA_VISIBLE_DEVICES"
+        yield Finding("visible GPUs", WORTH_KNOWING, shown)
+    if fleet.pids_are_hosts:
+        yield Finding("GPU processes", WORTH_KNOWING, process_ids.WHY)
 
 
 def _runtime() -> Iterator[Finding]:
