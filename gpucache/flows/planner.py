@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gpucache.errors import PlanStopped, RecordCorrupt
-from gpucache.flows.future import Future, resolved
+from gpucache.flows.future import Future, leaves_in, resolved
 from gpucache.flows.identify import Called
 from gpucache.flows.plan import PlannedCall, Verdict
 from gpucache.memo import Explanation, Kind, Reason, lookup
@@ -140,12 +140,8 @@ def _known(value: Any) -> Any:
 
 
 def _unknown_tasks(values: Any) -> Iterator[str]:
-    for value in values:
+    for value in leaves_in(values):
         if isinstance(value, Unknown):
             yield value._task  # noqa: SLF001  # a part of the same machine
         elif isinstance(value, Future):
             yield from _unknown_tasks((value.result(),))
-        elif type(value) in (list, tuple):
-            yield from _unknown_tasks(value)
-        elif type(value) is dict:
-            yield from _unknown_tasks(value.values())
