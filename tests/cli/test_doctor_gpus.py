@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fake_nvml import GIB, FakeNvml, gpu, mig, uuid
 
-from gpucache.cli.doctor import BAD, GOOD, WORTH_KNOWING, Finding, _gpus
+from gpucache.cli.doctor import BAD, GOOD, NOTE, Finding, _gpus
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_no_driver(fake_nvml: FakeNvml) -> None:
     fake_nvml.says("fail nvmlInitWithFlags 9")
 
     assert list(_gpus()) == [
-        Finding("GPU", WORTH_KNOWING, "none; everything runs on CPUs (NVML can't be used: Driver Not Loaded)")
+        Finding("GPU", NOTE, "none; everything runs on CPUs (NVML can't be used: Driver Not Loaded)")
     ]
 
 
@@ -43,10 +43,10 @@ def test_hidden_gpus_and_a_choice_that_names_nothing(fake_nvml: FakeNvml, monkey
     assert list(_gpus())[2:] == [
         Finding(
             "GPUs",
-            WORTH_KNOWING,
+            NOTE,
             "CUDA_VISIBLE_DEVICES: index 5 names no device: there are 2 GPUs; it and what follows is not seen",
         ),
-        Finding("visible GPUs", WORTH_KNOWING, "1 of 3 are this process's, by CUDA_VISIBLE_DEVICES"),
+        Finding("visible GPUs", NOTE, "1 of 3 are this process's, by CUDA_VISIBLE_DEVICES"),
     ]
 
 
@@ -59,6 +59,6 @@ def test_in_a_container_it_says_whose_process_ids_these_are(
 
     (_, finding) = _gpus()
 
-    assert (finding.name, finding.verdict) == ("GPU processes", WORTH_KNOWING)
+    assert (finding.name, finding.verdict) == ("GPU processes", NOTE)
     assert "process ids as the host counts them" in finding.seen
     assert "workers report" in finding.seen
