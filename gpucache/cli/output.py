@@ -27,6 +27,9 @@ STYLES = {
     "good": "green",
     "note": "yellow",
     "bad": "bold red",
+    "identical": "green",
+    "within tolerance": "green",
+    "differs": "bold red",
 }
 PIPED_WIDTH = 160
 """Columns where stdout is no terminal: a log keeps a sentence on its line."""

@@ -71,6 +71,7 @@ def planned_document(call: PlannedCall) -> dict[str, Any]:
             for reason in call.reasons
         ],
         "seconds": call.seconds,
+        "notes": list(call.notes),
     }
 
 
@@ -94,7 +95,7 @@ def write_planned(calls: Iterable[Mapping[str, Any]]) -> None:
     rows = []
     for alike in _alike(calls, "verdict"):
         known = [call["seconds"] for call in alike if call["seconds"] is not None]
-        why = escaped("; ".join(reason["text"] for reason in alike[0]["reasons"]))
+        why = escaped("; ".join([*(reason["text"] for reason in alike[0]["reasons"]), *alike[0]["notes"]]))
         rows.append((_name(alike), styled(alike[0]["verdict"]), duration(sum(known)) if known else "", why))
     write_table(("task", "would", ">last took", "why"), rows)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from gpucache.errors import GpuCacheError, NoSuchRecord, RemoteTraceback
+from gpucache.errors import BadSetting, GpuCacheError, NoSuchRecord, RecordCorrupt, RemoteTraceback
 from gpucache.events import State
 from gpucache.flows.session import current_session
 from gpucache.flows.sizes import parse_seconds
@@ -17,6 +17,8 @@ from gpucache.ledger import CallRow, Ledger, RunRow
 from gpucache.memo import CodeChange, code_changes, differences
 
 if TYPE_CHECKING:
+    from gpucache.flows.checking import Checked, CheckedCall
+    from gpucache.flows.definition import Flow
     from gpucache.flows.session import Session
 
 R = TypeVar("R")
@@ -184,18 +186,58 @@ class Run(Generic[R]):
         """Where the calls of this run and the other are not the same, in order; empty if they did the same."""
         return tuple(_differences(self._session, self.calls, other.calls))
 
+    def check(self, sample: float = 1.0) -> Checked:
+        """Run this run's calls again, each with the inputs that it had, and compare. Nothing is stored.
+
+        Args:
+            sample: The share of the calls that is run again, above 0 to 1; always the same ones.
+
+        Raises:
+            BadSetting: `sample` is not a share.
+            NoSuchRecord: The arguments could not be stored then, or the flow is no longer where it was.
+            Anything that a body raises now.
+        """
+        from gpucache.flows.checking import Checker
+        from gpucache.flows.watcher import watcher
+
+        if not 0 < sample <= 1:
+            raise BadSetting("sample", str(sample), "a share above 0, up to 1 (or 100%)")
+        flow, params = self._again()
+        checker = Checker(self._session, sample)
+        token = watcher.set(checker)
+        try:
+            flow.fn(**params)
+        finally:
+            watcher.reset(token)
+        return checker.found
+
+    def compare(self, golden: Run[Any], tolerance: float | None = None) -> Checked:
+        """Compare this run's results with those of another, call by call; a call that only one made differs.
+
+        Args:
+            golden: The run that is right.
+            tolerance: As for tasks: the largest difference that counts as none; None: bit for bit.
+        """
+        from gpucache.flows.checking import Checked
+
+        return Checked(tuple(_compared(self._session, golden.calls, self.calls, tolerance)), 0)
+
     def replay(self) -> Run[R]:
         """Run the flow again with the same arguments and the code as it is now; compare with diff().
 
         Raises:
             NoSuchRecord: The arguments could not be stored then, or the flow is no longer where it was.
         """
+        flow, params = self._again()
+        return cast("Run[R]", flow.run(**params))
+
+    def _again(self) -> tuple[Flow[..., Any], dict[str, Any]]:
+        """The flow as it is now, and the arguments that it had."""
         from gpucache.flows.loading import load_flow
 
         if self._row.params is None:
             raise NoSuchRecord("arguments of run", self.id, "they could not be stored; call the flow yourself")
-        flow = load_flow(self.code.get("file"), self.code["module"], self.code["flow"])
-        return cast("Run[R]", flow.run(**self.params))
+        return load_flow(self.code.get("file"), self.code["module"], self.code["flow"]), self.params
 
     def __repr__(self) -> str:
         return f"<run {self.id} of {self.flow}: {self.status}>"
@@ -273,6 +315,38 @@ def _differences(session: Session, before: tuple[Call, ...], after: tuple[Call, 
             yield Difference(place[0], f"other result: {_why(session, was, now)}", was, now)
         elif was.key != now.key:
             yield Difference(place[0], f"same result, other inputs or code: {_why(session, was, now)}", was, now)
+
+
+def _compared(
+    session: Session, golden: tuple[Call, ...], calls: tuple[Call, ...], tolerance: float | None
+) -> Iterator[CheckedCall]:
+    """Paired as by _differences()."""
+    from gpucache.flows.checking import CheckedCall
+    from gpucache.flows.comparing import Sameness, compared
+
+    first, second = _numbered(golden), _numbered(calls)
+    for place in {**first, **second}:
+        was, now = first.get(place), second.get(place)
+        key = (now or was or calls[0]).key or ""
+        if was is None or now is None:
+            missing = "it was not called in the golden run" if was is None else "it was called only in the golden run"
+            yield CheckedCall(place[0], key, Sameness.DIFFERS, missing)
+        elif was.result is not None and was.result == now.result:
+            yield CheckedCall(place[0], key, Sameness.IDENTICAL)
+        elif (before := _value(session, was)) is None or (after := _value(session, now)) is None:
+            yield CheckedCall(place[0], key, Sameness.DIFFERS, "one of the results is not stored any more")
+        else:
+            yield CheckedCall(place[0], key, *compared(before[0], after[0], tolerance))
+
+
+def _value(session: Session, call: Call) -> tuple[Any] | None:
+    record = None if call.key is None else session.store.lookup(bytes.fromhex(call.key))
+    if record is None or record.result.digest.hex() != call.result:
+        return None
+    try:
+        return (session.store.read(record.result),)
+    except RecordCorrupt:
+        return None
 
 
 def _numbered(calls: tuple[Call, ...]) -> dict[tuple[str, int], Call]:

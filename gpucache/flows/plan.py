@@ -27,6 +27,7 @@ class PlannedCall:
         reasons: Why it would run, root causes first.
         seconds: What it would save (a hit), or took when it last ran, s; None if it never ran.
         code: The functions that are not what they were, with their texts.
+        notes: What could not be seen of the code or of its run, and whose word a hit is.
     """
 
     task: str
@@ -35,6 +36,7 @@ class PlannedCall:
     reasons: tuple[Reason, ...]
     seconds: float | None
     code: tuple[CodeChange, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         why = "; ".join(str(reason) for reason in self.reasons)

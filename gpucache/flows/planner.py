@@ -101,7 +101,8 @@ class Planner:
                 value = store.read(record.result)
             except RecordCorrupt as damage:
                 return self._would_run(task, Verdict.RUNS, (Reason(Kind.CORRUPT, str(damage)),), called)
-            self._add(PlannedCall(task.name, called.key.hex(), Verdict.HITS, (), record.seconds))
+            hit = PlannedCall(task.name, called.key.hex(), Verdict.HITS, (), record.seconds, notes=found.notes)
+            self._add(hit)
             return value
         return self._would_run(task, Verdict.RUNS, found.reasons, called, found)
 
@@ -117,8 +118,9 @@ class Planner:
         seconds = None if found is None else found.seconds
         if seconds is None and newest is not None:
             seconds = newest.seconds
-        key, code = None if called is None else called.key.hex(), () if found is None else found.code
-        self._add(PlannedCall(task.name, key, verdict, reasons, seconds, code))
+        key = None if called is None else called.key.hex()
+        code, notes = ((), ()) if found is None else (found.code, found.notes)
+        self._add(PlannedCall(task.name, key, verdict, reasons, seconds, code, notes))
         return Unknown(self._flow, task.name, self._length_of(newest))
 
     def _length_of(self, newest: Any) -> int | None:

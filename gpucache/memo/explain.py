@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from gpucache.memo import sources
-from gpucache.memo.inputs import lists_now, lookup, parts_of_inputs, without_inputs
+from gpucache.memo.inputs import PROJECT, lists_now, lookup, parts_of_inputs, without_inputs
 from gpucache.memo.key import Parts
 from gpucache.memo.sources import CodeChange
 from gpucache.store import Record, Store
 
 SAID = "said"
+ACCEPTED = "accepted"
+"""Fields of a record's note: what was noticed while its body ran, and who carried it over an edit, and why."""
 """In a record's note: what was noticed while its body ran, and can't be counted."""
 
 CANDIDATES = 64
@@ -107,8 +109,8 @@ def explain(
     """
     record = lookup(store, key, root)
     if record is not None:
-        said = record.note.get(SAID)
-        notes = (*notes, *str(said).split("; ")) if said else notes
+        said = [str(record.note[what]) for what in (SAID, ACCEPTED) if what in record.note]
+        notes = (*notes, *(note for text in said for note in text.split("; ")))
         gone = () if store.has(record.result) else (Reason(Kind.EVICTED, "its stored result is gone"),)
         return Explanation(task, key.hex(), not gone, gone, key.hex(), record.seconds, notes)
     now = next(lists_now(store, key, root), None)
@@ -174,7 +176,7 @@ def _reasons(before: Parts, after: Parts, own: str) -> Iterator[Reason]:
     for name in sorted(changed, key=lambda name: (_ORDER.get(name.partition(":")[0], 9), name != own, name)):
         group, _, subject = name.partition(":")
         was, now = (table[name][1] if name in table else None for table in (before, after))
-        yield Reason(_kind(group, name, own, was, now), subject or group, was, now)
+        yield Reason(_kind(group, name, own, was, now), subject.removeprefix(PROJECT) or group, was, now)
 
 
 def _kind(group: str, name: str, own: str, was: str | None, now: str | None) -> Kind:
