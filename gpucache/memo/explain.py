@@ -120,14 +120,14 @@ def explain(
         return Explanation(task, key.hex(), False, (Reason(Kind.NEVER_RUN, task),), notes=notes)
     # What a call that never ran with this code or these arguments will read, nobody knows.
     table = without_inputs(nearest[1]) if now is None else nearest[1]
-    before, reasons = nearest[0], tuple(_reasons(table, parts, own))
+    before, reasons = nearest[0], _reasons(table, parts, own)
     code = sources.changes(store, table, parts, source)
     return Explanation(task, key.hex(), False, reasons, before.key.hex(), before.seconds, notes, code)
 
 
 def differences(before: Parts, after: Parts, own: str = "") -> tuple[Reason, ...]:
     """The reasons why two calls are not the same, root causes first."""
-    return tuple(_reasons(before, after, own))
+    return _reasons(before, after, own)
 
 
 def _nearest(store: Store, task: str, parts: Parts) -> tuple[Record, Parts] | None:
@@ -171,7 +171,12 @@ _KINDS = {
 }
 
 
-def _reasons(before: Parts, after: Parts, own: str) -> Iterator[Reason]:
+def _reasons(before: Parts, after: Parts, own: str) -> tuple[Reason, ...]:
+    """Each once: a file may be known by a path of the body's and by one among its arguments."""
+    return tuple(dict.fromkeys(_all_reasons(before, after, own)))
+
+
+def _all_reasons(before: Parts, after: Parts, own: str) -> Iterator[Reason]:
     changed = [name for name in {**before, **after} if before.get(name, (b"",))[0] != after.get(name, (b"",))[0]]
     for name in sorted(changed, key=lambda name: (_ORDER.get(name.partition(":")[0], 9), name != own, name)):
         group, _, subject = name.partition(":")
