@@ -104,8 +104,8 @@ def test_frame(contestant: str, contest: Contest) -> None:
 
 MODULES, REACHED = 200, 20
 COLD = {
-    "gpucache": "import time\nfrom gpucache.fingerprint import Fingerprints\nimport m0\nFingerprints().of(m0.f0)",
-    "the imports alone": "import time\nfrom gpucache.fingerprint import Fingerprints\nimport m0",
+    "gpucache": "import time\nfrom gpucache.fingerprint import Fingerprints\n{imports}\nFingerprints().of(m0.f0)",
+    "the imports alone": "import time\nfrom gpucache.fingerprint import Fingerprints\n{imports}",
 }
 
 
@@ -119,10 +119,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"        if i % {k + 2}:\n            total += i * scale + LIMIT\n    return [total, {{'k': x}}]"
             for k in range(10)
         )
-        imported = number + 1 if number != REACHED - 1 else REACHED
-        text = f"import os\nimport re\n{f'import m{imported}' if imported < MODULES else ''}\n\nLIMIT = {number}\nNAMES = ['a', 'b']\n"
+        imported = f"import m{number + 1}\n" if number < REACHED - 1 else ""
+        text = f"import os\nimport re\n{imported}\nLIMIT = {number}\nNAMES = ['a', 'b']\n"
         text += f"\n\nclass C{number}:\n    size = LIMIT\n\n    def get(self):\n        return self.size + len(NAMES)\n{others}\n"
-        follows = f"m{imported}.f{imported}(x)" if number < REACHED - 1 else "x"
+        follows = f"m{number + 1}.f{number + 1}(x)" if imported else "x"
         text += f"\n\ndef f{number}(x):\n    return g{number}_1(x), C{number}().get(), {follows}\n"
         (place / f"m{number}.py").write_text(text)
     return place
@@ -132,7 +132,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_cold_fingerprint(contestant: str, contest: Contest, project: Path) -> None:
     """Whole processes that import all 200 modules; with and without the fingerprint of one task."""
     root = str(Path(gpc.__file__).parents[1])
-    command = [sys.executable, "-c", f"import sys; sys.path[:0] = [{root!r}, {str(project)!r}]\n{COLD[contestant]}"]
+    program = COLD[contestant].format(imports="import " + ", ".join(f"m{number}" for number in range(MODULES)))
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = [{root!r}, {str(project)!r}]\n{program}"]
     act = lambda: subprocess.run(command, check=True)  # noqa: E731
     act()
 
