@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from gpucache.workers.watch import watch
+
 if TYPE_CHECKING:
     from gpucache import errors as errors
     from gpucache.config import Config as Config
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from gpucache.store import Store as Store
 
 __version__ = "0.1.0"
+
+watch()  # when what is imported from here on was read, so that workers can be given the same text
 
 _HOMES = {
     "config": ("Config",),

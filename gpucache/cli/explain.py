@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from gpucache.cli.flows import FLOW_CONTEXT, opened, session_options, split, start
@@ -12,32 +14,57 @@ from gpucache.cli.flows import FLOW_CONTEXT, opened, session_options, split, sta
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[--ARG VALUE]...")
 @click.option("--task", metavar="NAME", help="Only the calls of this task.")
 @session_options
-def command(
-    target: str, arguments: tuple[str, ...], task: str | None, store: str | None, runtime: str | None, *, as_json: bool
+def command(  # noqa: PLR0917  # click passes them by name
+    target: str,
+    arguments: tuple[str, ...],
+    task: str | None,
+    store: str | None,
+    runtime: str | None,
+    as_json: bool,
 ) -> int:
     """Say why the calls of a run ran (@last by default), or what a flow's next run would do and why."""
-    from gpucache.cli.output import plan_document, write_json
+    from gpucache.cli.output import write_json
+    from gpucache.cli.views import planned_document, write_calls, write_planned
 
     if split(target)[0].endswith(".py"):
         flow, values = opened(target, arguments, store, runtime)
-        planned = [call for call in flow.plan_values(values).calls if task in (None, call.task)]
+        planned = _only(task, [planned_document(call) for call in flow.plan_values(values).calls])
         if as_json:
-            write_json("explain", flow=flow.name, calls=[plan_document(call) for call in planned])
+            write_json("explain", flow=flow.name, calls=planned)
         else:
-            click.echo("\n".join(str(call) for call in planned))
+            write_planned(planned)
         return 0
-    from gpucache.flows import run as find_run
+    if arguments:
+        raise click.UsageError(f"a run takes no arguments, but {' '.join(arguments)!r} is given")
+    document = _run_document(target, store, runtime)
+    calls = _only(task, document["calls"])
+    if as_json:
+        write_json("explain", run=document["id"], flow=document["flow"], calls=calls)
+    else:
+        write_calls(calls)
+    return 0
+
+
+def _run_document(name: str, store: str | None, runtime: str | None) -> dict[str, Any]:
+    from gpucache.cli.views import run_document
+    from gpucache.flows import run
 
     start(store, runtime)
-    run = find_run(target)
-    calls = [call for call in run.calls if task in (None, call.task)]
-    if as_json:
-        listed = [{"task": c.task, "key": c.key, "state": str(c.state), "reasons": list(c.reasons)} for c in calls]
-        write_json("explain", run=run.id, flow=run.flow, calls=listed)
-    else:
-        click.echo(
-            "\n".join(
-                f"{c.task}: {c.state}" + (f", because {'; '.join(c.reasons)}" if c.reasons else "") for c in calls
-            )
-        )
-    return 0
+    return run_document(run(name))
+
+
+def _only(task: str | None, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The calls of that task.
+
+    Raises:
+        NoSuchRecord: There is none.
+    """
+    if task is None:
+        return calls
+    chosen = [call for call in calls if call["task"] == task]
+    if not chosen:
+        from gpucache.errors import NoSuchRecord
+
+        known = ", ".join(dict.fromkeys(call["task"] for call in calls)) or "none"
+        raise NoSuchRecord("task", task, f"the tasks that it calls: {known}")
+    return chosen

@@ -14,7 +14,7 @@ from gpucache.errors import PlanStopped, RecordCorrupt
 from gpucache.flows.future import Future, resolved
 from gpucache.flows.identify import Called
 from gpucache.flows.plan import PlannedCall, Verdict
-from gpucache.memo import Kind, Reason, explain
+from gpucache.memo import Kind, Reason, lookup
 
 if TYPE_CHECKING:
     from gpucache.flows.session import Session
@@ -94,8 +94,8 @@ class Planner:
 
     def _look_up(self, task: AnyTask, called: Called) -> Any:
         store = self._session.store
-        found = explain(store, task.name, called.key, called.parts(), own=called.own_component())
-        record = store.lookup(called.key) if found.hit else None
+        found = called.explained(store)
+        record = lookup(store, called.key, called.root) if found.hit else None
         if record is not None:
             try:
                 value = store.read(record.result)

@@ -34,7 +34,7 @@ class Recorder:
         """Write the call's row. The arguments are put in words only for calls that ran: a hit costs microseconds."""
         row = CallRow(
             task=task.name,
-            key=None if called is None else called.key,
+            key=None if called is None else called.record_key,
             state=str(outcome.state),
             started_at=outcome.started_at,
             seconds=outcome.seconds,

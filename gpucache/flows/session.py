@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpucache.config import Config, Setting
 from gpucache.fingerprint import Fingerprints
+from gpucache.flows.surroundings import variables
 from gpucache.ledger import Ledger
 from gpucache.residence import Residents
 from gpucache.store import Store
@@ -31,6 +32,7 @@ class Session:
         self.config = config
         self.residents = Residents()
         self.in_flight: dict[bytes, Future[Any]] = {}
+        self.environment: dict[str, str] = {}  # what workers start with
         self.launches: set[concurrent.futures.Future[Any]] = set()
         self._fingerprints: dict[object, Fingerprints] = {}
         self._lock = threading.RLock()
@@ -64,6 +66,7 @@ class Session:
             if self._driver is None:
                 from gpucache.runtime.driver import Driver
 
+                self.environment = variables()
                 self._driver = Driver(self.config)
             return self._driver
 

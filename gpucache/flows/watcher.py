@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Outcome:
-    """How a call ended, as its watcher is told. Made when it ended; `started` is a perf_counter() reading, s."""
+    """How a call ended, as its watcher is told.
+
+    Made when it ended; `started` is a perf_counter() reading, s. `seconds` is what the body took, where it is known;
+    else the time since the call was made, which for a submitted call has its inputs' in it.
+    """
 
     __slots__ = ("reasons", "result", "saved_seconds", "seconds", "started_at", "state")
 
@@ -23,13 +27,15 @@ class Outcome:
         state: State,
         started: float,
         *,
+        seconds: float | None = None,
         saved_seconds: float = 0.0,
         reasons: tuple[str, ...] = (),
         result: bytes | None = None,
     ) -> None:
         self.state = state
-        self.seconds = time.perf_counter() - started
-        self.started_at = time.time() - self.seconds
+        elapsed = time.perf_counter() - started
+        self.seconds = elapsed if seconds is None else seconds
+        self.started_at = time.time() - elapsed
         self.saved_seconds, self.reasons, self.result = saved_seconds, reasons, result
 
 
@@ -88,12 +94,15 @@ class Watched:
         called: Called | None,
         state: State,
         *,
+        seconds: float | None = None,
         saved_seconds: float = 0.0,
         reasons: tuple[str, ...] = (),
         result: bytes | None = None,
     ) -> None:
-        """The call ended just now."""
-        outcome = Outcome(state, self.started, saved_seconds=saved_seconds, reasons=reasons, result=result)
+        """The call ended just now; `seconds` is what its body took, if it ran."""
+        outcome = Outcome(
+            state, self.started, seconds=seconds, saved_seconds=saved_seconds, reasons=reasons, result=result
+        )
         if self._seen is not None:
             self._seen.end(self._place, self.task, called, outcome)
         if hooks.is_heard:

@@ -9,8 +9,12 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from gpucache.memo.inputs import lists_now, lookup, parts_of_inputs, without_inputs
 from gpucache.memo.key import Parts
 from gpucache.store import Record, Store
+
+SAID = "said"
+"""In a record's note: what was noticed while its body ran, and can't be counted."""
 
 CANDIDATES = 64
 """How many of a task's newest records are compared: enough for a sweep, few enough to stay in milliseconds."""
@@ -61,7 +65,7 @@ class Explanation:
         reasons: For a miss, root causes first; empty for a hit.
         compared_with: Key of the record that the reasons compare with, hex; None if the task never ran.
         seconds: What the call took when it ran (a hit), or what the nearest call took (a miss); None if unknown.
-        notes: What the fingerprint could not see.
+        notes: What the fingerprint could not see, and what was noticed when it ran.
     """
 
     task: str
@@ -80,21 +84,28 @@ class Explanation:
 
 
 def explain(
-    store: Store, task: str, key: bytes, parts: Parts, *, own: str = "", notes: tuple[str, ...] = ()
+    store: Store, task: str, key: bytes, parts: Parts, *, own: str = "", notes: tuple[str, ...] = (), root: str = ""
 ) -> Explanation:
     """Explain the call of `task` with this key and parts against what the store holds.
 
     Args:
         own: The component that is the task's own code, to tell it from its helpers'.
+        root: The project's directory.
     """
-    record = store.lookup(key)
+    record = lookup(store, key, root)
     if record is not None:
+        said = record.note.get(SAID)
+        notes = (*notes, *str(said).split("; ")) if said else notes
         gone = () if store.has(record.result) else (Reason(Kind.EVICTED, "its stored result is gone"),)
         return Explanation(task, key.hex(), not gone, gone, key.hex(), record.seconds, notes)
+    now = next(lists_now(store, key, root), None)
+    parts = parts if now is None else {**parts, **parts_of_inputs(now)}
     nearest = _nearest(store, task, parts)
     if nearest is None:
         return Explanation(task, key.hex(), False, (Reason(Kind.NEVER_RUN, task),), notes=notes)
-    before, reasons = nearest[0], tuple(_reasons(nearest[1], parts, own))
+    # What a call that never ran with this code or these arguments will read, nobody knows.
+    table = without_inputs(nearest[1]) if now is None else nearest[1]
+    before, reasons = nearest[0], tuple(_reasons(table, parts, own))
     return Explanation(task, key.hex(), False, reasons, before.key.hex(), before.seconds, notes)
 
 
@@ -122,6 +133,9 @@ _ORDER = {
     "const": 1,
     "closure": 1,
     "arg": 2,
+    "file": 2,
+    "listing": 2,
+    "variable": 2,
     "version": 3,
     "package": 4,
     "python": 5,
@@ -136,6 +150,7 @@ _KINDS = {
     "environment": Kind.ENVIRONMENT,
     "resident": Kind.RESIDENT,
     "file": Kind.FILE,
+    "listing": Kind.FILE,
     "variable": Kind.VARIABLE,
 }
 
@@ -165,12 +180,8 @@ def _sentence(reason: Reason) -> str:
             where = after or before or reason.subject
             verb = "changed" if before is not None and after is not None else "is new" if before is None else "is gone"
             return f"{where} {verb}"
-        case Kind.ARGUMENT:
-            return f"argument {reason.subject} {before} -> {after}"
         case Kind.INPUT_CONTENT:
             return f"argument {reason.subject}: its content changed ({after})"
-        case Kind.CONSTANT:
-            return f"constant {reason.subject} {before} -> {after}"
         case Kind.ENVIRONMENT | Kind.VERSION:
             if before and after:
                 return f"{before} -> {after}"
@@ -182,4 +193,14 @@ def _sentence(reason: Reason) -> str:
         case Kind.EVICTED | Kind.CORRUPT | Kind.NOT_CACHEABLE:
             return reason.subject
         case _:
-            return f"{reason.subject} {before} -> {after}"
+            return _from_to(reason)
+
+
+_CALLED = {Kind.ARGUMENT: "argument ", Kind.CONSTANT: "constant ", Kind.FILE: "file ", Kind.VARIABLE: "variable "}
+
+
+def _from_to(reason: Reason) -> str:
+    subject = _CALLED.get(reason.kind, "") + reason.subject
+    if reason.before == reason.after:
+        return f"{subject}: its content changed ({reason.after})"
+    return f"{subject} {reason.before} -> {reason.after}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fake_nvml import GIB, FakeNvml, gpu, mig, uuid
 
-from gpucache.cli.doctor import BAD, GOOD, WORTH_KNOWING, Finding, _gpus
+from gpucache.cli.doctor import BAD, GOOD, NOTE, Finding, _gpus
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +21,12 @@ def test_each_gpu_with_what_is_free(fake_nvml: FakeNvml) -> None:
     fake_nvml.says(gpu(0, memory_used_bytes=40 * GIB), gpu(1, rows_failed=1))
 
     assert list(_gpus()) == [
-        Finding("GPU 0", GOOD, f"NVIDIA H200, {uuid(0)}, 100.0 GiB free"),
-        Finding("GPU 1", BAD, f"NVIDIA H200, {uuid(1)}, 140.0 GiB free; a row of its memory could not be remapped"),
+        Finding("GPU 0", GOOD, f"NVIDIA H200, 100.0 GiB of 141.0 GiB free, {uuid(0)}"),
+        Finding(
+            "GPU 1",
+            BAD,
+            f"NVIDIA H200, 140.0 GiB of 141.0 GiB free, {uuid(1)}; a row of its memory could not be remapped",
+        ),
     ]
 
 
@@ -31,7 +35,8 @@ def test_no_driver(fake_nvml: FakeNvml) -> None:
     fake_nvml.says("fail nvmlInitWithFlags 9")
 
     assert list(_gpus()) == [
-        Finding("GPU", WORTH_KNOWING, "none; everything runs on CPUs (NVML can't be used: Driver Not Loaded)")
+        Finding("GPU", NOTE, "NVML can't be used: Driver Not Loaded"),
+        Finding("GPU", NOTE, "none is seen; everything runs on CPUs"),
     ]
 
 
@@ -42,11 +47,11 @@ def test_hidden_gpus_and_a_choice_that_names_nothing(fake_nvml: FakeNvml, monkey
 
     assert list(_gpus())[2:] == [
         Finding(
-            "GPUs",
-            WORTH_KNOWING,
+            "visible GPUs",
+            NOTE,
             "CUDA_VISIBLE_DEVICES: index 5 names no device: there are 2 GPUs; it and what follows is not seen",
         ),
-        Finding("visible GPUs", WORTH_KNOWING, "1 of 3 are this process's, by CUDA_VISIBLE_DEVICES"),
+        Finding("visible GPUs", NOTE, "1 of 3 are this process's, by CUDA_VISIBLE_DEVICES"),
     ]
 
 
@@ -59,6 +64,6 @@ def test_in_a_container_it_says_whose_process_ids_these_are(
 
     (_, finding) = _gpus()
 
-    assert (finding.name, finding.verdict) == ("GPU processes", WORTH_KNOWING)
+    assert (finding.name, finding.verdict) == ("GPU processes", NOTE)
     assert "process ids as the host counts them" in finding.seen
     assert "workers report" in finding.seen
