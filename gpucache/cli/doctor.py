@@ -182,6 +182,8 @@ def _gpus() -> Iterator[Finding]:
         )
         told = "; ".join((f"{gpu.name}, {free} of {total} free, {gpu.uuid}", *gpu.troubles))
         yield Finding(f"GPU {gpu.index}", BAD if gpu.troubles else GOOD, told)
+        if gpu.row_remaps is not None and gpu.row_remaps.is_pending:
+            yield Finding(f"GPU {gpu.index}", NOTE, "a row of its memory is to be replaced at its next reset")
     for problem in fleet.problems:
         yield Finding("GPU", NOTE, problem)
     if not fleet.gpus:

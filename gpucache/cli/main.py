@@ -22,6 +22,7 @@ VERBS = {
     "stats": "Say what the store holds.",
     "gc": "Free room in the store; says what it would do, does it with --apply.",
     "verify": "Check every row and every byte of the store.",
+    "top": "Show what the GPUs hold and do, now and again.",
     "doctor": "Say whether everything that gpucache needs is there.",
 }
 

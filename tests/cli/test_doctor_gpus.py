@@ -17,11 +17,12 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_gpu_with_what_is_free(fake_nvml: FakeNvml) -> None:
-    """A well GPU is good, one whose memory can't be repaired is bad and says why."""
-    fake_nvml.says(gpu(0, memory_used_bytes=40 * GIB), gpu(1, rows_failed=1))
+    """A well GPU is good, one whose memory can't be repaired is bad and says why; one that waits for a reset works on."""
+    fake_nvml.says(gpu(0, memory_used_bytes=40 * GIB, rows_pending=1), gpu(1, rows_failed=1))
 
     assert list(_gpus()) == [
         Finding("GPU 0", GOOD, f"NVIDIA H200, 100.0 GiB of 141.0 GiB free, {uuid(0)}"),
+        Finding("GPU 0", NOTE, "a row of its memory is to be replaced at its next reset"),
         Finding(
             "GPU 1",
             BAD,
