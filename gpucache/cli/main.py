@@ -24,6 +24,7 @@ VERBS = {
     "accept": "Let a task's results of an earlier run answer for its code as it is now.",
     "gc": "Free room in the store; says what it would do, does it with --apply.",
     "verify": "Check every row and every byte of the store.",
+    "top": "Show what the GPUs hold and do, now and again.",
     "doctor": "Say whether everything that gpucache needs is there.",
 }
 

@@ -57,7 +57,7 @@ class RowRemaps:
 
     Attributes:
         corrected_count, uncorrected_count: Remaps by the kind of error that caused them, over the GPU's life.
-        is_pending: One waits for the next reset of the GPU.
+        is_pending: One waits for the next reset of the GPU, which goes on without that row until then.
         has_failed: There was no spare row left: the GPU wants replacing.
     """
 
@@ -152,8 +152,6 @@ class GpuReading:
         found = [f"Xid {event.code}" for event in self.xids or () if event.condemns]
         if self.row_remaps is not None and self.row_remaps.has_failed:
             found.append("a row of its memory could not be remapped")
-        if self.row_remaps is not None and self.row_remaps.is_pending:
-            found.append("a remapped row waits for a reset")
         return tuple(found)
 
 

@@ -187,6 +187,24 @@ def test_a_wrong_layout_would_be_seen(fake_nvml: FakeNvml) -> None:
     assert refused.value.value == pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH
 
 
+def test_layouts_are_those_of_pynvml() -> None:
+    """The sizes that csrc/fake_nvml/abi.h asserts are those that the installed nvidia-ml-py passes."""
+    import ctypes
+
+    import pynvml
+
+    sizes = {
+        pynvml.c_nvmlMemory_v2_t: 40,
+        pynvml.c_nvmlProcessInfo_v2_t: 24,
+        pynvml.nvmlPciInfo_t: 68,
+        pynvml.c_nvmlSample_t: 16,
+        pynvml.c_nvmlDeviceAttributes: 40,
+        pynvml.c_nvmlEventData_t: 32,
+    }
+
+    assert {layout: ctypes.sizeof(layout) for layout in sizes} == sizes
+
+
 # ---------------------------------------------------------------- processes
 
 
@@ -287,12 +305,12 @@ def test_paths_between_gpus(fake_nvml: FakeNvml) -> None:
 
 
 def test_a_gpu_in_trouble_says_so(fake_nvml: FakeNvml) -> None:
-    """A row that could not be replaced, and one that waits for a reset, are reasons to send no work; a well GPU has none."""
+    """A row that could not be replaced is a reason to send no work; one that waits for a reset, or a power cap, is none."""
     fake_nvml.says(gpu(0, rows_failed=1), gpu(1, rows_pending=1), gpu(2, throttle_bits=4))
 
     assert [one.troubles for one in NvmlSource().read().gpus] == [
         ("a row of its memory could not be remapped",),
-        ("a remapped row waits for a reset",),
+        (),
         (),
     ]
 
