@@ -75,6 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status_of(sys.argv[1:] if arguments is None else arguments))
 
 
+def _stop_at_once() -> None:
+    """End what runs in workers: whoever pressed Ctrl-C does not want to wait for it."""
+    flows = sys.modules.get("gpucache.flows")
+    if flows is not None:
+        flows.shutdown(at_once=True)
+
+
 def status_of(arguments: Sequence[str]) -> int:
     """Run the command line; its exit status."""
     try:
@@ -91,6 +98,7 @@ def status_of(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except (KeyboardInterrupt, click.Abort):
+        _stop_at_once()
         say_line("gpucache: interrupted")
         return INTERRUPTED
     except GpuCacheError as problem:

@@ -19,6 +19,7 @@ from gpucache.flows.watcher import watcher
 from gpucache.memo import Watch, lookup
 
 if TYPE_CHECKING:
+    from gpucache.flows.future import Future
     from gpucache.flows.session import Session
     from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Outcome
@@ -95,6 +96,9 @@ class Checker:
         elif record.key not in self._checked:
             self._check(called, record, value[0], values)
         return value[0]
+
+    def submitted(self, future: Future[Any]) -> None:
+        """Never told: plan() answers every call."""
 
     def begin(self, task: AnyTask) -> int:
         """Never asked: plan() answers every call."""

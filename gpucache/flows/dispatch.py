@@ -71,6 +71,8 @@ def submit(task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Futu
         future.set_result(seen.plan(task, args, kwargs))
         return future
     values = task.binder.bind(args, kwargs)
+    if seen is not None:
+        seen.submitted(future)
     launch = Launch(current_session(), values, future, Watched(task, seen, started))
     after(futures_in(values), launch.go)
     return future

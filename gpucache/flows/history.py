@@ -206,7 +206,7 @@ class Run(Generic[R]):
         checker = Checker(self._session, sample)
         token = watcher.set(checker)
         try:
-            flow.fn(**params)
+            flow.made(**params)
         finally:
             watcher.reset(token)
         return checker.found

@@ -53,6 +53,9 @@ class Launch:
     def go(self) -> None:
         """All inputs are done: go on, and let whatever goes wrong reach the future."""
         try:
+            if self._future.cancelled():
+                self._watched.end(None, State.SKIPPED)
+                return
             failed = next((f for f in futures_in(self._values) if f.cancelled() or f.exception() is not None), None)
             if failed is not None:
                 self._fail(_problem_of(failed), State.SKIPPED)

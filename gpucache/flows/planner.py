@@ -84,6 +84,9 @@ class Planner:
             return self._would_run(task, Verdict.RUNS, (Reason(Kind.FORCED, task.name),), called)
         return self._look_up(task, called)
 
+    def submitted(self, future: Future[Any]) -> None:
+        """Never told: plan() answers every call."""
+
     def begin(self, task: AnyTask) -> int:
         """Never asked: nothing runs."""
         raise AssertionError("a plan runs nothing")

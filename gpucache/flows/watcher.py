@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from gpucache.events import CallEnded, State, hooks
 
 if TYPE_CHECKING:
+    from gpucache.flows.future import Future
     from gpucache.flows.identify import Called
     from gpucache.flows.tasks import AnyTask
 
@@ -64,6 +65,9 @@ class Watcher(Protocol):
 
     def plan(self, task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer a call without running it."""
+
+    def submitted(self, future: Future[Any]) -> None:
+        """A call was submitted."""
 
     def begin(self, task: AnyTask) -> int:
         """A call was made. Returns its place in the order of calls."""
