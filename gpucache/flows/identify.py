@@ -36,7 +36,7 @@ class Code:
     __slots__ = ("_environment_of", "environment", "fingerprint", "fingerprints", "header")
 
     def __init__(self, task: AnyTask, session: Session) -> None:
-        self.fingerprints: Fingerprints = session.fingerprints(_hashable(task.options.follow))
+        self.fingerprints: Fingerprints = session.fingerprints(follow_of(task))
         self.fingerprint: Fingerprint = self.fingerprints.of(task.fn)
         # The switches that "bitwise" counts can be turned at any time, so its text is made again for each call.
         self._environment_of = task if task.options.numerics == "bitwise" else None
@@ -193,5 +193,7 @@ def _gpu_models() -> tuple[str, ...]:
     return tuple(gpu.name for gpu in read_fleet().gpus if gpu.name)
 
 
-def _hashable(follow: Any) -> Any:
+def follow_of(task: AnyTask) -> str | tuple[str, ...]:
+    """What of the code counts, as session.fingerprints() takes it."""
+    follow = task.options.follow
     return follow if isinstance(follow, str) else tuple(follow)
