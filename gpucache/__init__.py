@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gpucache.flows import Call as Call
     from gpucache.flows import Flow as Flow
     from gpucache.flows import Future as Future
+    from gpucache.flows import Options as Options
     from gpucache.flows import Plan as Plan
     from gpucache.flows import Resident as Resident
     from gpucache.flows import Run as Run
@@ -63,6 +64,7 @@ _HOMES = {
         "Call",
         "Flow",
         "Future",
+        "Options",
         "Plan",
         "Resident",
         "Run",

@@ -70,7 +70,7 @@ class Config:
         parsers = _parsers()
         settings: dict[str, Setting] = {}
         for variable, text in (os.environ if env is None else env).items():
-            if variable.startswith("GPUCACHE_"):
+            if variable.startswith("GPUCACHE_") and text:  # set to nothing is not set, as for most programs
                 name = variable.removeprefix("GPUCACHE_").lower()
                 if name not in parsers:
                     raise BadSetting(variable, text, f"one of {sorted(parsers)} after GPUCACHE_")

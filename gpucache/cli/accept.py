@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gpucache.cli.flows import json_option, split, start, store_option
+from gpucache.cli.flows import json_option, split, start_on_a_store, store_option
 
 
 @click.command()
@@ -31,7 +31,7 @@ def command(  # noqa: PLR0917  # click passes them by name
     from gpucache.cli.output import write, write_json
     from gpucache.flows import acceptances, revoke
 
-    start(store)
+    start_on_a_store(store)
     if revoked is not None:
         gone = revoke(revoked)
         if as_json:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gpucache.cli.flows import session_options, start
+from gpucache.cli.flows import session_options, start_on_a_store, users_output
 
 
 class Share(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.4, not before
@@ -51,9 +51,10 @@ def command(  # noqa: PLR0917  # click passes them by name
     from gpucache.cli.status import DIFFERENCES, FAILED, OK
     from gpucache.flows import run
 
-    start(store, runtime)
+    start_on_a_store(store, runtime)
     found = run(name)
-    checked = found.check(sample) if against is None else found.compare(run(against), tolerance)
+    with users_output(as_json=as_json):
+        checked = found.check(sample) if against is None else found.compare(run(against), tolerance)
     if as_json:
         calls = [{"task": c.task, "key": c.key, "verdict": str(c.verdict), "detail": c.detail} for c in checked.calls]
         write_json("check", run=found.id, calls=calls, skipped=checked.skipped, same=not checked.differing)

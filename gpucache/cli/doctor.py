@@ -32,6 +32,9 @@ NETWORK = frozenset(
 """Types in /proc/mounts on which LMDB's locks and memory map are not the same for every process (LMDB's caveats)."""
 
 
+PSEUDO = frozenset(("cgroup", "cgroup2", "debugfs", "devpts", "proc", "securityfs", "sysfs", "tracefs"))
+"""Types in /proc/mounts that show the kernel's state."""
+
 TORCH_S = 120.0
 """How long `import torch` and a look at its devices may take: a cold disk needs tens of seconds."""
 
@@ -144,6 +147,9 @@ def _place(path: Path) -> Iterator[Finding]:
     from gpucache.cli.output import size
 
     kind, free = file_system(path.resolve()), shutil.disk_usage(path).free
+    if kind in PSEUDO:
+        yield Finding("file system", BAD, f"{kind}: no file can be kept there; set GPUCACHE_STORE")
+        return
     if kind in NETWORK:
         yield Finding("file system", BAD, f"{kind}: the index (LMDB) does not work over a network; use a local disk")
     elif kind in ("tmpfs", "ramfs"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gpucache.cli.flows import FLOW_CONTEXT, opened, session_options, split, start
+from gpucache.cli.flows import FLOW_CONTEXT, opened, session_options, split, start_on_a_store, users_output
 
 
 @click.command(context_settings=FLOW_CONTEXT)
@@ -32,10 +32,11 @@ def command(  # noqa: PLR0917  # click passes them by name
     from gpucache.cli.views import write_calls, write_code, write_planned
 
     if split(target)[0].endswith(".py"):
-        flow, values = opened(target, arguments, store, runtime)
-        head, calls, write = {"flow": flow.name}, _planned(flow, values), write_planned
+        with users_output(as_json=as_json):
+            flow, values = opened(target, arguments, store, runtime)
+            head, calls, write = {"flow": flow.name}, _planned(flow, values), write_planned
     else:
-        start(store, runtime)
+        start_on_a_store(store, runtime)
         if arguments:
             return _two_runs(target, *arguments, as_json=as_json)
         head, calls = _ran(target)

@@ -83,7 +83,22 @@ def _stop_at_once() -> None:
 
 
 def status_of(arguments: Sequence[str]) -> int:
-    """Run the command line; its exit status."""
+    """Run the command line; its exit status. With --json, what ends it is a document on stdout, too."""
+    heard: list[BaseException] = []
+    status = _status_of(arguments, heard)
+    if heard and "--json" in arguments:
+        from gpucache.cli.output import write_json
+
+        problem = heard[0]
+        write_json("error", error=type(problem).__name__, message=_message(problem), exit_status=status)
+    return status
+
+
+def _message(problem: BaseException) -> str:
+    return problem.format_message() if isinstance(problem, click.ClickException) else str(problem)
+
+
+def _status_of(arguments: Sequence[str], heard: list[BaseException]) -> int:
     try:
         # Not cli.main(): that ends the process itself when stdout's reader has gone, with the status of a failed task.
         with cli.make_context("gpucache", list(arguments)) as context:
@@ -94,6 +109,7 @@ def status_of(arguments: Sequence[str]) -> int:
         return USAGE
     except click.ClickException as problem:
         problem.show()
+        heard.append(problem)
         return USAGE
     except click.exceptions.Exit as leave:
         return leave.exit_code
@@ -102,6 +118,7 @@ def status_of(arguments: Sequence[str]) -> int:
         say_line("gpucache: interrupted")
         return INTERRUPTED
     except GpuCacheError as problem:
+        heard.append(problem)
         return say(problem)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone, as with `| head`

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gpucache.cli.output import duration, escaped, styled, write, write_side_by_side, write_table
+from gpucache.cli.status import trimmed
 
 if TYPE_CHECKING:
     from gpucache.flows import Call, PlannedCall, Run
     from gpucache.memo import CodeChange
 
-DID_RUN = ("ran", "uncached")
+DID_RUN = ("ran", "uncached", "failed")
 
 
 def run_document(run: Run[Any]) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def run_document(run: Run[Any]) -> dict[str, Any]:
         "arguments": run.shown,
         "code": run.code,
         "env": run.env,
-        "traceback": run.traceback,
+        "traceback": None if run.traceback is None else trimmed(run.traceback),
         "calls": [call_document(call) for call in run.calls],
     }
 

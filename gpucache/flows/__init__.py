@@ -7,6 +7,7 @@ from gpucache.flows.definition import Flow, flow
 from gpucache.flows.digest_of import digest
 from gpucache.flows.future import Future
 from gpucache.flows.history import Call, Run, RunFailed, run, runs
+from gpucache.flows.options import Options
 from gpucache.flows.plan import Plan, PlannedCall, Verdict
 from gpucache.flows.residents import Resident, resident
 from gpucache.flows.session import current_session, init, shutdown
@@ -20,6 +21,7 @@ __all__ = [
     "Call",
     "Flow",
     "Future",
+    "Options",
     "Plan",
     "PlannedCall",
     "Resident",

@@ -59,14 +59,10 @@ class Options:
     force: bool = False
 
     def __post_init__(self) -> None:
-        for name, amount in (
-            ("gpus", self.gpus),
-            ("cpus", self.cpus),
-            ("retries", self.retries),
-            ("tolerance", self.tolerance or 0),
-        ):
-            if amount < 0:
-                raise BadSetting(name, str(amount), "0 or more")
+        for name in ("gpus", "cpus", "retries", "workers", "tolerance"):
+            amount = getattr(self, name)
+            if not isinstance(amount, int | float | None) or (amount or 0) < 0:
+                raise BadSetting(name, repr(amount), "a number, 0 or more")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise BadSetting("gpus", str(self.gpus), "a share below 1, or a whole number")
         if self.workers < 1:

@@ -23,6 +23,7 @@ from gpucache.errors import (
     NotStorable,
     RecordCorrupt,
     StoreFull,
+    Untrusted,
     ValidationFailed,
 )
 from gpucache.events import Degraded, State, hooks
@@ -132,7 +133,7 @@ def find(store: Store, key: bytes, state: State = State.HIT, root: str = "") -> 
         return None
     try:
         value = store.read(record.result)
-    except RecordCorrupt:
+    except (RecordCorrupt, Untrusted):
         return None
     return Done(state, value, record.result, record, 0.0, record.seconds)
 
@@ -156,14 +157,13 @@ def watch_of(store: Store, work: Work) -> Watch:
 
 def publish(store: Store, work: Work, value: object, seconds: float, watch: Watch) -> Done:
     """Check what a body gave and store it. `value` is the body's result, `seconds` the time it took."""
-    _refuse_side_effects(work)
+    _refuse_changed_arguments(work)
     checked(work.task, work.validate, value)
     _refuse_randomness(work, watch)
-    changed = watch.changed()
-    if changed is not None and work.key is not None:
-        why = f"{changed.name} was changed while the task ran, so nobody knows which content the result is of"
-        work = replace(work, key=None)
+    why = _why_not_explained(work, watch)
+    if why:
         say_not_stored(work.task, why)
+        work = replace(work, key=None)
     try:
         return _store_result(store, work, value, seconds, watch)
     except (NotStorable, StoreFull) as problem:
@@ -175,7 +175,6 @@ def publish(store: Store, work: Work, value: object, seconds: float, watch: Watc
 
 def say_not_stored(task: str, why: str) -> None:
     """Warn that a result was computed and returned, but not kept."""
-    hooks.emit(Degraded(f"task {task!r}: its result was not stored", why))
     warnings.warn(f"task {task!r}: its result was returned but not stored: {why}", ResultNotStored, stacklevel=4)
 
 
@@ -198,7 +197,18 @@ def _store_result(store: Store, work: Work, value: object, seconds: float, watch
     store.publish(record, table)
     sources.keep(store, table, work.source)
     # What the first caller gets is what every later caller gets: mapped and read-only where a hit would be.
-    return Done(State.RAN, None if work.travels else store.read(manifest), manifest, record, seconds)
+    return Done(
+        State.RAN, None if work.travels else _as_stored(store, work.task, manifest, value), manifest, record, seconds
+    )
+
+
+def _as_stored(store: Store, task: str, manifest: Manifest, value: object) -> object:
+    """The value as a hit would give it; as the body gave it, where the store is not to be trusted with pickles."""
+    try:
+        return store.read(manifest)
+    except Untrusted as problem:
+        hooks.emit(Degraded(f"task {task!r} runs each time", str(problem)))
+        return value
 
 
 def _refuse_randomness(work: Work, watch: Watch) -> None:
@@ -209,14 +219,32 @@ def _refuse_randomness(work: Work, watch: Watch) -> None:
         )
 
 
-def _refuse_side_effects(work: Work) -> None:
+def _refuse_changed_arguments(work: Work) -> None:
+    """Whoever passed it has another value in hand now, and must know."""
     if work.key is None:
         return
     for name, before in work.argument_digests.items():
         if name in work.arguments and work.digest(work.arguments[name]) != before:
             raise ArgumentMutated(work.task, name, "work on a copy of it, or mark the task cache=False")
+
+
+def _why_not_explained(work: Work, watch: Watch) -> str:
+    """Why the key does not explain the result; empty if it does. The result is good for now, and no later call may have it.
+
+    Raises:
+        ArgumentMutated: A global that the code reads was changed, and strict says that this is an error.
+    """
+    if work.key is None:
+        return ""
     for name in work.changed_globals():
-        raise ArgumentMutated(work.task, name, "pass it as an argument and return it, or mark the task cache=False")
+        remedy = "pass it as an argument and return it, or mark the task cache=False"
+        if work.strict:
+            raise ArgumentMutated(work.task, name, remedy)
+        return f"the task changed {name!r}, which it reads, so the next call would give something else; {remedy}"
+    changed = watch.changed()
+    if changed is None:
+        return ""
+    return f"{changed.name} was changed while the task ran, so nobody knows which content the result is of"
 
 
 def checked(task: str, validate: Callable[[object], object] | None, value: object) -> object:

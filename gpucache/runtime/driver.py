@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gpucache.config import cuda_variables
-from gpucache.errors import BadSetting, RuntimeUnreachable, WorkersBroken
+from gpucache.errors import BadSetting, NotStorable, RuntimeUnreachable, WorkersBroken
 from gpucache.events import Degraded, WorkerDied, WorkerStarted, hooks
 from gpucache.runtime import actions, events
 from gpucache.runtime.demand import Resources
@@ -168,7 +168,7 @@ class Driver:
             payload = messages.dumps((fn, args, dict(kwargs or {})), store)
         except Exception as problem:  # noqa: BLE001  # an edge: the arguments' own __reduce__ is the user's
             future.set_running_or_notify_cancel()
-            future.set_exception(problem)
+            future.set_exception(problem if store is None else _not_sendable(name, problem))
             return future
         ask = events.Ask(
             call=call,
@@ -443,6 +443,15 @@ def _cancel(entry: _Entry) -> None:
     concurrent.futures.Future.cancel(entry.future)
     if entry.future.cancelled():
         entry.future.set_running_or_notify_cancel()
+
+
+def _not_sendable(name: str, problem: Exception) -> NotStorable:
+    why = f"pickling it for a worker failed: {type(problem).__name__}: {problem}"
+    refusal = NotStorable(
+        f"call of {name!r}", why, "define what it needs in a module, which workers import, not in the script"
+    )
+    refusal.__cause__ = problem
+    return refusal
 
 
 def _starter(config: Config) -> Starter:
