@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from gpucache.workers.watch import watch
+
 if TYPE_CHECKING:
     from gpucache import errors as errors
     from gpucache.config import Config as Config
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from gpucache.digests import register_type as register_type
     from gpucache.events import State as State
     from gpucache.executors import Executor as Executor
+    from gpucache.flows import Acceptance as Acceptance
     from gpucache.flows import AsyncTask as AsyncTask
     from gpucache.flows import Cached as Cached
     from gpucache.flows import Call as Call
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from gpucache.flows import Resident as Resident
     from gpucache.flows import Run as Run
     from gpucache.flows import Task as Task
+    from gpucache.flows import accept as accept
+    from gpucache.flows import acceptances as acceptances
     from gpucache.flows import digest as digest
     from gpucache.flows import flow as flow
     from gpucache.flows import init as init
@@ -42,12 +47,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+watch()  # when what is imported from here on was read, so that workers can be given the same text
+
 _HOMES = {
     "config": ("Config",),
     "digests": ("Digest", "Dir", "File", "register_type"),
     "events": ("State",),
     "executors": ("Executor",),
     "flows": (
+        "Acceptance",
+        "accept",
+        "acceptances",
         "AsyncTask",
         "Cached",
         "Call",

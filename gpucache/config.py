@@ -83,6 +83,11 @@ class Config:
         return cls(**settings)  # type: ignore[arg-type]  # each value came from its field's parser
 
 
+def cuda_variables() -> dict[str, str]:
+    """Those variables by which this process was told which GPUs are its own, as far as they are set."""
+    return {name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER") if name in os.environ}
+
+
 def _parsers() -> dict[str, Callable[[str], Setting]]:
     by_type: dict[str, Callable[[str, str], Setting]] = {
         "str": lambda _, text: text,

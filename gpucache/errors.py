@@ -77,6 +77,17 @@ class NoSuchRecord(GpuCacheError, LookupError):
         return f"no {self.kind} {self.name!r}; {self.remedy}"
 
 
+class DemoNotPossible(GpuCacheError):
+    """A demo lacks a package, or a place to write to. Nothing was written, nothing was overwritten."""
+
+    def __init__(self, demo: str, problem: str, remedy: str) -> None:
+        self.demo, self.problem, self.remedy = demo, problem, remedy
+        super().__init__(demo, problem, remedy)
+
+    def __str__(self) -> str:
+        return f"demo {self.demo!r}: {self.problem}; {self.remedy}"
+
+
 # ---------------------------------------------------------------- identity
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from gpucache.cli.flows import json_option
+
 
 @click.command()
 @click.argument("name", type=click.Choice(["digits", "search"]), default="digits")
@@ -14,18 +16,19 @@ import click
     "folder",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Where to write it. Default: gpucache-demo-NAME.",
+    help="Where to write it; new or empty. Default: gpucache-demo-NAME, or the next that is free.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
-def command(name: str, folder: Path | None, *, as_json: bool) -> int:
+@click.option("--store", metavar="PATH", type=click.Path(path_type=Path), help="Default: a new one in DIR.")
+@json_option
+def command(name: str, folder: Path | None, store: Path | None, as_json: bool) -> int:
     """Write a pipeline and run it: cold, again, and after one edit of one function.
 
-    digits needs scikit-learn and matplotlib (extra [digits]); search needs the MiniLM package and torch (extra [demo]).
+    digits needs scikit-learn and matplotlib (extra [digits]); search needs a language model and torch (extra [demo]).
     """
     if name == "search":
         from gpucache.demo.search_runs import show_search
 
-        return show_search(folder or Path("gpucache-demo-search"), as_json=as_json)
+        return show_search(folder, store, as_json=as_json)
     from gpucache.demo.digits_runs import show_digits
 
-    return show_digits(folder or Path("gpucache-demo-digits"), as_json=as_json)
+    return show_digits(folder, store, as_json=as_json)

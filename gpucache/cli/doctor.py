@@ -1,20 +1,45 @@
-"""`gpucache doctor`: whether everything that gpucache needs is there, and what to do about what is not."""
+"""`gpucache doctor`: whether everything that gpucache needs is there, and what to do about what is not.
+
+Changes nothing: a store that is not there yet is not made. Neither ray nor torch is imported unless --torch asks for it.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
+import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import click
 
 from gpucache.cli.flows import session_options, start
 
-GOOD, WORTH_KNOWING, BAD = "good", "note", "bad"
-NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "beegfs", "ceph", "fuse.sshfs", "9p", "afs", "gpfs"}
+GOOD, NOTE, BAD = "good", "note", "bad"
+LEAST_ROOM_BYTES = 2**30
+NETWORK = frozenset(
+    {
+        *("9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"),
+        *("fuse.ceph", "fuse.gcsfuse", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs"),
+    }
+)
+"""Types in /proc/mounts on which LMDB's locks and memory map are not the same for every process (LMDB's caveats)."""
+
+
+TORCH_S = 120.0
+"""How long `import torch` and a look at its devices may take: a cold disk needs tens of seconds."""
+
+ASK_TORCH = """
+import json, torch
+names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+print(json.dumps([torch.version.cuda, *names]))
+"""
 
 
 class Finding(NamedTuple):
@@ -26,106 +51,172 @@ class Finding(NamedTuple):
 
 
 @click.command()
+@click.option(
+    "--torch", "with_torch", is_flag=True, help="Import torch, which takes seconds, and say whether it sees the GPUs."
+)
 @session_options
-def command(store: str | None, runtime: str | None, *, as_json: bool) -> int:
-    """Say whether everything that gpucache needs is there."""
-    from gpucache.cli.main import FAILED, OK
-    from gpucache.cli.output import write_json
+def command(with_torch: bool, store: str | None, runtime: str | None, as_json: bool) -> int:
+    """Say whether everything that gpucache needs is there. Changes nothing. Exit status 1 if something is bad."""
+    from gpucache.cli.output import escaped, styled, write_json, write_table
+    from gpucache.cli.status import FAILED, OK
 
-    start(store, runtime)
-    findings = [*_python(), *_store(), *_gpus(), *_runtime()]
-    bad = [finding for finding in findings if finding.verdict == BAD]
+    findings = [*_python(), *_extensions()]
+    if not any(finding.verdict == BAD for finding in findings):  # without the extensions nothing below can be imported
+        start(store, runtime)
+        findings += [*_store(), *_gpus()]
+    findings += [*_distributions(), *(_torch() if with_torch else ())]
+    healthy = all(finding.verdict != BAD for finding in findings)
     if as_json:
-        write_json("doctor", findings=[finding._asdict() for finding in findings], healthy=not bad)
+        write_json("doctor", findings=[finding._asdict() for finding in findings], healthy=healthy)
     else:
-        marks = {
-            GOOD: click.style("ok  ", fg="green"),
-            WORTH_KNOWING: click.style("note", fg="yellow"),
-            BAD: click.style("bad ", fg="red"),
-        }
-        for finding in findings:
-            click.echo(f"{marks[finding.verdict]}  {finding.name:<12} {finding.seen}")
-    return FAILED if bad else OK
+        write_table(("", "what", "seen"), [(styled(f.verdict), escaped(f.name), escaped(f.seen)) for f in findings])
+    return OK if healthy else FAILED
 
 
 def _python() -> Iterator[Finding]:
-    yield Finding(
-        "gpucache",
-        GOOD,
-        f"{sys.modules['gpucache'].__version__} on Python {platform.python_version()}, {platform.machine()}",
-    )
-    try:
-        from gpucache.digests import tree_digest, tree_digest_reference
+    import gpucache
 
-        same = tree_digest(bytes(100_000)) == tree_digest_reference(bytes(100_000))
-        yield Finding(
-            "digest",
-            GOOD if same else BAD,
-            "the kernel agrees with the reference" if same else "the kernel is wrong: rebuild",
-        )
-    except ImportError as problem:
-        yield Finding("digest", BAD, f"the compiled extension is missing ({problem}): install gpucache again, with gcc")
+    wanted = sys.version_info >= (3, 11)
+    seen = f"{platform.python_version()} ({platform.python_implementation()}), {platform.system()} {platform.machine()}"
+    yield Finding("gpucache", GOOD, gpucache.__version__)
+    yield Finding("Python", GOOD if wanted else BAD, seen if wanted else f"{seen}; 3.11 or newer is needed")
+    if not sys.platform.startswith("linux"):
+        yield Finding("system", BAD, f"{platform.system()}; gpucache runs on Linux alone")
+
+
+def _extensions() -> Iterator[Finding]:
+    """Each compiled module has a stub beside it, so the stubs are the list of what must be there."""
+    package = Path(__file__).parents[1]
+    names = sorted(
+        ".".join(stub.relative_to(package.parent).with_suffix("").parts) for stub in package.glob("*/_*.pyi")
+    )
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as problem:
+            yield Finding("compiled", BAD, f"{name}: {problem}; install gpucache again, on a machine with gcc")
+            return
+    yield Finding("compiled", GOOD, ", ".join(name.removeprefix("gpucache.") for name in names))
+    from gpucache.digests import tree_digest
+    from gpucache.digests.tree import tree_digest_reference
+
+    data = bytes(range(256)) * 1024  # 256 KiB: several leaves
+    same = tree_digest(data) == tree_digest_reference(data)
+    yield Finding(
+        "digest", GOOD if same else BAD, "as the reference says" if same else "differs from the reference: build again"
+    )
 
 
 def _store() -> Iterator[Finding]:
-    from gpucache.cli.output import size
     from gpucache.errors import StoreUnusable
     from gpucache.flows import current_session
 
-    path = current_session().config.store_path
+    session = current_session()
+    path = session.config.store_path
+    if not path.exists():
+        yield from _store_to_be(path)
+        return
     try:
-        current_session().store.stats()
+        stats = session.store.stats()
     except StoreUnusable as problem:
         yield Finding("store", BAD, str(problem))
         return
-    yield Finding("store", GOOD, str(path))
-    kind = _file_system(str(path))
-    network = kind in NETWORK
-    seen = f"{kind}: LMDB's locks don't work over a network; use a local disk" if network else kind
-    yield Finding("file system", BAD if network else WORTH_KNOWING if kind in ("overlay", "unknown") else GOOD, seen)
-    free = shutil.disk_usage(path).free
-    yield Finding("room", GOOD if free > 2**30 else WORTH_KNOWING, f"{size(free)} free")
-    mode = path.stat().st_mode & 0o777
-    alone = not mode & 0o022 and path.stat().st_uid == os.getuid()
-    yield Finding(
-        "access",
-        GOOD if alone else WORTH_KNOWING,
-        f"mode {mode:o}" + ("" if alone else ": pickled values are refused (chmod 700)"),
-    )
+    yield Finding("store", GOOD, f"{path}: {stats.records:,} records, {stats.blobs:,} blobs")
+    status = path.stat()
+    alone = not status.st_mode & 0o022 and status.st_uid == os.getuid()
+    hint = "" if alone else "; others can write to it, so pickled values are refused: chmod 700"
+    yield Finding("access", GOOD if alone else NOTE, f"mode {status.st_mode & 0o777:o}{hint}")
+    yield from _place(path)
+
+
+def _store_to_be(path: Path) -> Iterator[Finding]:
+    place = next(parent for parent in path.parents if parent.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        yield Finding(
+            "store", BAD, f"{path} is not there and can't be made: {place} can't be written; set GPUCACHE_STORE"
+        )
+        return
+    yield Finding("store", GOOD, f"{path}; it is made when it is needed")
+    yield from _place(place)
+
+
+def _place(path: Path) -> Iterator[Finding]:
+    from gpucache.cli.output import size
+
+    kind, free = file_system(path.resolve()), shutil.disk_usage(path).free
+    if kind in NETWORK:
+        yield Finding("file system", BAD, f"{kind}: the index (LMDB) does not work over a network; use a local disk")
+    elif kind in ("tmpfs", "ramfs"):
+        yield Finding("file system", NOTE, f"{kind}: gone when the machine restarts")
+    else:
+        yield Finding("file system", GOOD, kind)
+    hint = "" if free >= LEAST_ROOM_BYTES else "; free some with `gpucache gc --apply`"
+    yield Finding("room", NOTE if hint else GOOD, f"{size(free)} free{hint}")
+
+
+def file_system(path: Path, mounts: str = "/proc/mounts") -> str:
+    """The type of the file system that an absolute path lies on: the longest mount point that leads to it, the last if equal."""
+    best, kind = "", "unknown"
+    try:
+        lines = Path(mounts).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return kind
+    for line in lines:
+        _, point, name, *_ = line.split(" ")
+        point = point.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")  # proc(5)
+        inside = path.is_relative_to(point)
+        if inside and len(point) >= len(best):
+            best, kind = point, name
+    return kind
 
 
 def _gpus() -> Iterator[Finding]:
-    from gpucache.telemetry import read_fleet
+    from gpucache.cli.output import size
+    from gpucache.config import cuda_variables
+    from gpucache.telemetry import CudaSettings, process_ids, read_fleet, resolve
 
     fleet = read_fleet()
     for gpu in fleet.gpus:
-        yield Finding(f"GPU {gpu.index}", GOOD, f"{gpu.name}, {gpu.uuid}")
+        free = "free memory unknown" if gpu.memory_free_bytes is None else f"{size(gpu.memory_free_bytes)} free"
+        told = "; ".join((f"{gpu.name}, {gpu.uuid}, {free}", *gpu.troubles))
+        yield Finding(f"GPU {gpu.index}", BAD if gpu.troubles else GOOD, told)
     if not fleet.gpus:
-        yield Finding(
-            "GPU", WORTH_KNOWING, f"none; everything runs on CPUs ({'; '.join(fleet.problems) or 'no driver'})"
-        )
+        yield Finding("GPU", NOTE, f"none; everything runs on CPUs ({'; '.join(fleet.problems) or 'no driver'})")
+        return
+    chosen = resolve(fleet, CudaSettings.from_env(cuda_variables()))
+    for problem in (*fleet.problems, *chosen.problems):
+        yield Finding("GPUs", NOTE, problem)
+    if len(chosen.uuids) < len(fleet.devices):
+        shown = f"{len(chosen.uuids)} of {len(fleet.devices)} are this process's, by CUDA_VISIBLE_DEVICES"
+        yield Finding("visible GPUs", NOTE, shown)
+    if fleet.pids_are_hosts:
+        yield Finding("GPU processes", NOTE, process_ids.WHY)
 
 
-def _runtime() -> Iterator[Finding]:
-    import importlib.metadata
-
-    for name, needed in (("ray", True), ("torch", False)):
-        if importlib.util.find_spec(name) is None:
-            yield Finding(name, BAD if needed else WORTH_KNOWING, "not installed")
-        else:
+def _distributions() -> Iterator[Finding]:
+    """What is installed, without importing it: ray and torch take seconds."""
+    for name, needed in (("ray", True), ("lmdb", True), ("pyarrow", True), ("torch", False)):
+        try:
             yield Finding(name, GOOD, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, BAD if needed else NOTE, "not installed")
 
 
-def _file_system(path: str) -> str:
-    """The type of the file system that path lies on, from /proc/mounts: the longest mount point that leads to it wins."""
-    best, kind = "", "unknown"
+def _torch() -> Iterator[Finding]:
+    """Asked in a process of its own: a broken CUDA may take its process with it."""
     try:
-        with open("/proc/mounts", encoding="utf-8") as mounts:
-            for line in mounts:
-                _, point, name, *_ = line.split()
-                inside = path == point or path.startswith(point.rstrip("/") + "/")
-                if inside and len(point) >= len(best):
-                    best, kind = point, name
-    except OSError:
-        return "unknown"
-    return kind
+        done = subprocess.run(
+            [sys.executable, "-c", ASK_TORCH], capture_output=True, text=True, check=False, timeout=TORCH_S
+        )
+    except subprocess.TimeoutExpired:
+        yield Finding("CUDA", BAD, f"torch did not answer within {TORCH_S:.0f} s")
+        return
+    if done.returncode != 0:
+        why = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
+        yield Finding("CUDA", NOTE if "ModuleNotFoundError" in why else BAD, f"torch can't be imported: {why}")
+        return
+    built, *devices = json.loads(done.stdout)
+    seen = f"torch sees {', '.join(devices)}" if devices else "torch sees no GPU"
+    yield Finding(
+        "CUDA", GOOD if devices else NOTE, f"{seen} (built {f'for CUDA {built}' if built else 'without CUDA'})"
+    )

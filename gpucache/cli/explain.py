@@ -1,6 +1,8 @@
-"""`gpucache explain RUN|FILE[:FLOW]`: why each call of a run ran; or, for a file, what its next run would do and why."""
+"""`gpucache explain RUN [RUN] | FILE[:FLOW]`: why calls ran, what two runs differ in, or what a file's next run would do and why."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
@@ -11,33 +13,91 @@ from gpucache.cli.flows import FLOW_CONTEXT, opened, session_options, split, sta
 @click.argument("target", metavar="RUN|FILE[:FLOW]", default="@last")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[--ARG VALUE]...")
 @click.option("--task", metavar="NAME", help="Only the calls of this task.")
+@click.option("--code", "with_code", is_flag=True, help="Show the old and the new code of functions that changed.")
 @session_options
-def command(
-    target: str, arguments: tuple[str, ...], task: str | None, store: str | None, runtime: str | None, *, as_json: bool
+def command(  # noqa: PLR0917  # click passes them by name
+    target: str,
+    arguments: tuple[str, ...],
+    task: str | None,
+    with_code: bool,
+    store: str | None,
+    runtime: str | None,
+    as_json: bool,
 ) -> int:
-    """Say why the calls of a run ran (@last by default), or what a flow's next run would do and why."""
-    from gpucache.cli.output import plan_document, write_json
+    """Say why the calls of a run ran (@last by default), or what a flow's next run would do and why.
+
+    With two runs: where their calls differ, and why.
+    """
+    from gpucache.cli.output import write_json
+    from gpucache.cli.views import write_calls, write_code, write_planned
 
     if split(target)[0].endswith(".py"):
         flow, values = opened(target, arguments, store, runtime)
-        planned = [call for call in flow.plan_values(values).calls if task in (None, call.task)]
-        if as_json:
-            write_json("explain", flow=flow.name, calls=[plan_document(call) for call in planned])
-        else:
-            click.echo("\n".join(str(call) for call in planned))
-        return 0
-    from gpucache.flows import run as find_run
-
-    start(store, runtime)
-    run = find_run(target)
-    calls = [call for call in run.calls if task in (None, call.task)]
-    if as_json:
-        listed = [{"task": c.task, "key": c.key, "state": str(c.state), "reasons": list(c.reasons)} for c in calls]
-        write_json("explain", run=run.id, flow=run.flow, calls=listed)
+        head, calls, write = {"flow": flow.name}, _planned(flow, values), write_planned
     else:
-        click.echo(
-            "\n".join(
-                f"{c.task}: {c.state}" + (f", because {'; '.join(c.reasons)}" if c.reasons else "") for c in calls
-            )
-        )
+        start(store, runtime)
+        if arguments:
+            return _two_runs(target, *arguments, as_json=as_json)
+        head, calls = _ran(target)
+        write = write_calls
+    calls = _only(task, calls)
+    if as_json:
+        write_json("explain", **head, calls=calls)
+        return 0
+    write(calls)
+    if with_code:
+        write_code([change for call in calls for change in call["code"]])
     return 0
+
+
+def _planned(flow: Any, values: tuple[Any, ...]) -> list[dict[str, Any]]:
+    from gpucache.cli.views import code_documents, planned_document
+
+    calls = flow.plan_values(values).calls
+    return [{**planned_document(call), "code": code_documents(call.code)} for call in calls]
+
+
+def _ran(name: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    from gpucache.cli.views import call_document, code_documents
+    from gpucache.flows import run
+
+    found = run(name)
+    calls = [{**call_document(call), "code": code_documents(found.code_changes(call))} for call in found.calls]
+    return {"run": found.id, "flow": found.flow}, calls
+
+
+def _two_runs(first: str, second: str, *more: str, as_json: bool) -> int:
+    from gpucache.cli.output import escaped, write, write_json, write_table
+    from gpucache.flows import run
+
+    if more or second.startswith("-"):
+        raise click.UsageError(
+            f"two runs are compared, and take no arguments, but {' '.join((second, *more))!r} is given"
+        )
+    before, after = run(first), run(second)
+    found = before.diff(after)
+    if as_json:
+        calls = [{"task": one.task, "difference": one.what} for one in found]
+        write_json("explain", run=before.id, other=after.id, differences=calls)
+    elif found:
+        write_table(("task", "difference"), [(escaped(one.task), escaped(one.what)) for one in found])
+    else:
+        write(f"{before.id} and {after.id} made the same calls, with the same results")
+    return 0
+
+
+def _only(task: str | None, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The calls of that task.
+
+    Raises:
+        NoSuchRecord: There is none.
+    """
+    if task is None:
+        return calls
+    chosen = [call for call in calls if call["task"] == task]
+    if not chosen:
+        from gpucache.errors import NoSuchRecord
+
+        known = ", ".join(dict.fromkeys(call["task"] for call in calls)) or "none"
+        raise NoSuchRecord("task", task, f"the tasks that it calls: {known}")
+    return chosen

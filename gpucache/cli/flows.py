@@ -1,4 +1,4 @@
-"""What the verbs share that take FILE[:FLOW] and the flow's arguments."""
+"""What the verbs share: the session's options, and FILE[:FLOW] with the flow's arguments."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 FLOW_CONTEXT = {"ignore_unknown_options": True, "allow_interspersed_args": True}
+"""Options that are not ours are the flow's: they are handed on unread."""
 
 
 def flow_arguments(function: F) -> F:
@@ -18,13 +19,21 @@ def flow_arguments(function: F) -> F:
     return click.argument("target", metavar="FILE[:FLOW]")(decorated)
 
 
+def json_option(function: F) -> F:
+    """--json."""
+    return click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")(function)
+
+
+def store_option(function: F) -> F:
+    """--store."""
+    return click.option("--store", metavar="PATH", help="The store's path. Default: GPUCACHE_STORE.")(function)
+
+
 def session_options(function: F) -> F:
-    """--store, --runtime and --json."""
-    decorated = click.option("--store", metavar="PATH", help="The store's path (GPUCACHE_STORE).")(function)
-    decorated = click.option(
-        "--runtime", metavar="KIND", help="local, ray, ray://host:port or inline (GPUCACHE_RUNTIME)."
-    )(decorated)
-    return click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")(decorated)
+    """--store, --runtime and --json, for verbs that may run something."""
+    kinds = "local, ray, ray://host:port or inline. Default: GPUCACHE_RUNTIME."
+    decorated = click.option("--runtime", metavar="KIND", help=kinds)(store_option(function))
+    return json_option(decorated)
 
 
 def opened(
@@ -38,6 +47,8 @@ def opened(
     from gpucache.cli.arguments import bound_values
     from gpucache.flows.loading import find_flow, load_file
 
+    if target.startswith("-"):
+        raise click.UsageError(f"FILE comes first, then the flow's arguments; {target!r} is no file")
     start(store, runtime)
     path, name = split(target)
     flow = find_flow(load_file(path), name, path)
@@ -53,6 +64,6 @@ def start(store: str | None, runtime: str | None = None) -> None:
 
 
 def split(target: str) -> tuple[str, str | None]:
-    """FILE[:FLOW] as its two parts."""
+    """FILE[:FLOW] as its two parts. A flow's name may be anything, so what ends in .py is the file."""
     path, colon, name = target.rpartition(":")
-    return (path, name) if colon and name.isidentifier() and path else (target, None)
+    return (path, name) if colon and path.endswith(".py") and not name.endswith(".py") else (target, None)

@@ -1,62 +1,39 @@
-"""The verbs, each loaded when it is called; and the edge at which every error becomes a sentence and an exit status."""
+"""The verbs, each imported when it is called; and the edge at which every error becomes a sentence and an exit status."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
-from types import TracebackType
 
 import click
 
-from gpucache.errors import (
-    BadArgument,
-    BadSetting,
-    FlowFileBroken,
-    GpuCacheError,
-    NoSuchFlow,
-    NoSuchRecord,
-    RecordCorrupt,
-    RuntimeUnreachable,
-    StoreFull,
-    StoreUnusable,
-)
-
-OK, FAILED, USAGE, DIFFERENCES, NOT_FOUND, UNREACHABLE, INTEGRITY, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
+from gpucache.cli.status import INTERRUPTED, OK, USAGE, say, say_line
+from gpucache.errors import GpuCacheError
 
 VERBS = {
     "demo": "Write a pipeline, run it cold, again, and after an edit.",
-    "doctor": "Say whether everything that gpucache needs is there.",
-    "explain": "Say why the calls of a run ran, or what a flow's next run would do and why.",
-    "gc": "Free room in the store; says what it would do, does it with --apply.",
-    "plan": "Say what a flow would run, and why, without running a task.",
     "run": "Run a flow.",
+    "plan": "Say what a flow would run, and why, without running a task.",
+    "explain": "Say why the calls of a run ran, or what a flow's next run would do and why.",
     "runs": "List runs.",
     "show": "Show one run: what ran, what hit, and why.",
     "stats": "Say what the store holds.",
+    "check": "Run a run's calls again, or compare two runs, and say what is not the same.",
+    "accept": "Let a task's results of an earlier run answer for its code as it is now.",
+    "gc": "Free room in the store; says what it would do, does it with --apply.",
     "verify": "Check every row and every byte of the store.",
+    "top": "Show what the GPUs hold and do, now and again.",
+    "doctor": "Say whether everything that gpucache needs is there.",
 }
-
-_STATUS: tuple[tuple[type[GpuCacheError], int], ...] = (
-    (BadArgument, USAGE),
-    (BadSetting, USAGE),
-    (FlowFileBroken, USAGE),
-    (NoSuchFlow, NOT_FOUND),
-    (NoSuchRecord, NOT_FOUND),
-    (StoreUnusable, UNREACHABLE),
-    (RuntimeUnreachable, UNREACHABLE),
-    (StoreFull, FAILED),
-    (RecordCorrupt, INTEGRITY),
-)
 
 
 class Verbs(click.Group):
     """A group whose commands are imported when they are asked for: --help costs click alone."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every verb."""
+        """Every verb, in the order in which one meets them."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -72,60 +49,63 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
+def _say_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        import gpucache
+
+        click.echo(f"gpucache {gpucache.__version__}")
+        ctx.exit()
+
+
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="gpucache")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_say_version, help="Say the version."
+)
 def cli() -> None:
     """Nothing is computed twice, and no GPU is cold.
 
     Every verb takes --json. Settings: GPUCACHE_STORE, GPUCACHE_RUNTIME. Exit status: 0 done, 1 a task failed or a check
-    found something, 2 wrong usage, 3 differences found, 4 not found, 5 store or runtime not reachable, 6 integrity.
+    found something, 2 wrong usage, 3 differences found, 4 not found, 5 store or runtime not reachable, 6 integrity,
+    130 interrupted.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
-    sys.exit(status_of(arguments))
+    sys.exit(status_of(sys.argv[1:] if arguments is None else arguments))
 
 
-def status_of(arguments: Sequence[str] | None = None) -> int:
+def _stop_at_once() -> None:
+    """End what runs in workers: whoever pressed Ctrl-C does not want to wait for it."""
+    flows = sys.modules.get("gpucache.flows")
+    if flows is not None:
+        flows.shutdown(at_once=True)
+
+
+def status_of(arguments: Sequence[str]) -> int:
     """Run the command line; its exit status."""
     try:
-        given = cli.main(None if arguments is None else list(arguments), prog_name="gpucache", standalone_mode=False)
+        # Not cli.main(): that ends the process itself when stdout's reader has gone, with the status of a failed task.
+        with cli.make_context("gpucache", list(arguments)) as context:
+            given = cli.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.format_message(), err=True)
+        return USAGE
     except click.ClickException as problem:
         problem.show()
         return USAGE
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        _stop_at_once()
+        say_line("gpucache: interrupted")
         return INTERRUPTED
+    except GpuCacheError as problem:
+        return say(problem)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone, as with `| head`
         return OK
-    except GpuCacheError as problem:
-        return _say(problem)
+    except Exception as problem:  # noqa: BLE001  # an edge: a flow's own lines may raise anything, and so may a bug of ours
+        return say(problem)
     return given if isinstance(given, int) else OK
-
-
-def users_traceback(problem: BaseException) -> str:
-    """A user's exception with the frames of gpucache and of the tools below it left out."""
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    trace = problem.__traceback__
-    frames: list[TracebackType] = []
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not file.startswith(here) and not file.startswith("<frozen"):
-            frames.append(trace)
-        trace = trace.tb_next
-    lines = ["Traceback (most recent call last):\n"] if frames else []
-    for frame in frames:
-        lines += traceback.format_list(traceback.extract_tb(frame, limit=1))
-    return "".join([*lines, *traceback.format_exception_only(problem)]).rstrip()
-
-
-def _say(problem: GpuCacheError) -> int:
-    if isinstance(problem, FlowFileBroken) and problem.__cause__ is not None:
-        click.echo(users_traceback(problem.__cause__), err=True)
-    click.echo(f"gpucache: {problem}", err=True)
-    return next((status for kind, status in _STATUS if isinstance(problem, kind)), FAILED)

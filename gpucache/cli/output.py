@@ -1,14 +1,15 @@
-"""How results are written: tables for people, one JSON document for programs."""
+"""How results are written: tables for people, one JSON document for programs. All of stdout goes through here.
+
+Text is made whole before it is written: rich ends the process by itself when its reader has gone, and a test can read it.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from gpucache.flows import Call, PlannedCall, Run
+from typing import Any
 
 STYLES = {
     "hit": "green",
@@ -17,40 +18,88 @@ STYLES = {
     "failed": "bold red",
     "skipped": "dim",
     "uncached": "magenta",
+    "hits": "green",
+    "runs": "yellow",
+    "may run": "cyan",
+    "done": "green",
+    "interrupted": "red",
+    "running": "cyan",
+    "good": "green",
+    "note": "yellow",
+    "bad": "bold red",
+    "identical": "green",
+    "within tolerance": "green",
+    "differs": "bold red",
 }
+PIPED_WIDTH = 160
+"""Columns where stdout is no terminal: a log keeps a sentence on its line."""
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def write_json(schema: str, **fields: Any) -> None:
     """The one document of a verb called with --json."""
-    json.dump({"schema": f"gpucache.{schema}/1", **fields}, sys.stdout, indent=2, default=str)
-    sys.stdout.write("\n")
+    write(json.dumps({"schema": f"gpucache.{schema}/1", **fields}, indent=2, default=str))
 
 
-def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
+def write(text: str = "") -> None:
+    """A line, or several, on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout; plain where that is no terminal. Columns that start with ">" are aligned to the right."""
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         right = column.startswith(">")
-        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in rows:
         table.add_row(*row)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160, no_color=True)
-    console.print(table)
+    sys.stdout.write(_rendered(table))
+
+
+def write_side_by_side(title: str, before: str | None, after: str | None) -> None:
+    """Two texts, line beside line, what differs marked. None: there is none; "": it is not known."""
+    import difflib
+
+    old, new = ((text or "").splitlines() for text in (before, after))
+    rows: list[tuple[str, str]] = []
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        for index in range(max(b - a, d - c)):
+            left = old[a + index] if a + index < b else ""
+            right = new[c + index] if c + index < d else ""
+            marks = ("", "", "") if kind == "equal" else ("[red]", "[green]", "[/]")
+            rows.append((f"{marks[0]}{escaped(left)}{marks[2]}", f"{marks[1]}{escaped(right)}{marks[2]}"))
+    heads = (_head(title, before, "before"), _head(title, after, "after"))
+    write_table(heads, rows)
+
+
+def _head(title: str, text: str | None, when: str) -> str:
+    missing = ": not there" if text is None else ": its text is not known" if not text else ""
+    return f"{escaped(title)} {when}{missing}"
+
+
+def write_marked(text: str) -> None:
+    """A line with rich's marks in it; what comes from a user goes through escaped() first."""
+    sys.stdout.write(_rendered(text))
 
 
 def styled(state: str) -> str:
     """A state in its colour."""
-    return f"[{STYLES[state]}]{state}[/]" if state in STYLES else state
+    return f"[{STYLES[state]}]{state}[/]" if state in STYLES else escaped(state)
+
+
+def escaped(text: str) -> str:
+    """Text of the user's, so that brackets in it are not taken for colours."""
+    from rich.markup import escape
+
+    return escape(text)
 
 
 def duration(seconds: float | None) -> str:
-    """A time for people: 3 significant digits and the unit that suits it."""
+    """A time for people: three significant digits and the unit that suits it."""
     if seconds is None:
         return ""
     if seconds < 0.001:
@@ -62,71 +111,18 @@ def duration(seconds: float | None) -> str:
 
 def size(nbytes: float) -> str:
     """A size for people, in binary units."""
-    for unit in _UNITS:
-        if nbytes < 1024 or unit == _UNITS[-1]:
-            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
-        nbytes /= 1024
-    return ""
+    power = 0
+    while nbytes >= 1024 and power < len(_UNITS) - 1:
+        nbytes, power = nbytes / 1024, power + 1
+    return f"{nbytes:.0f} B" if power == 0 else f"{nbytes:.1f} {_UNITS[power]}"
 
 
-def call_rows(calls: Iterable[Call]) -> list[tuple[str, str, str, str, str]]:
-    """Calls as rows of a table."""
-    return [
-        (
-            call.task,
-            styled(call.state),
-            duration(call.seconds),
-            duration(call.saved_seconds or None),
-            escaped("; ".join(call.reasons)),
-        )
-        for call in calls
-    ]
+def _rendered(renderable: Any) -> str:
+    from rich.console import Console
 
-
-def run_document(run: Run[Any]) -> dict[str, Any]:
-    """A run for programs."""
-    return {
-        "id": run.id,
-        "flow": run.flow,
-        "status": run.status,
-        "started_at": run.started_at,
-        "seconds": run.seconds,
-        "saved_seconds": run.saved_seconds,
-        "error": run.error,
-        "code": run.code,
-        "env": run.env,
-        "calls": [
-            {
-                "task": call.task,
-                "key": call.key,
-                "state": str(call.state),
-                "seconds": call.seconds,
-                "saved_seconds": call.saved_seconds,
-                "reasons": list(call.reasons),
-                "arguments": call.shown,
-                "result": call.result,
-            }
-            for call in run.calls
-        ],
-    }
-
-
-def plan_document(call: PlannedCall) -> dict[str, Any]:
-    """A planned call for programs."""
-    return {
-        "task": call.task,
-        "key": call.key,
-        "verdict": str(call.verdict),
-        "reasons": [
-            {"kind": str(r.kind), "subject": r.subject, "before": r.before, "after": r.after, "text": str(r)}
-            for r in call.reasons
-        ],
-        "seconds": call.seconds,
-    }
-
-
-def escaped(text: str) -> str:
-    """Text of the user's, so that brackets in it are not taken for colours."""
-    from rich.markup import escape
-
-    return escape(text)
+    is_terminal = sys.stdout.isatty()
+    # rich knows NO_COLOR and the terminal's width; it is told only what it can't see behind the StringIO.
+    console = Console(file=io.StringIO(), force_terminal=is_terminal, width=None if is_terminal else PIPED_WIDTH)
+    console.print(renderable, highlight=False)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from above
+    return "".join(line.rstrip() + "\n" for line in text.splitlines())

@@ -11,35 +11,32 @@ from gpucache.cli.flows import FLOW_CONTEXT, flow_arguments, opened, session_opt
 @flow_arguments
 @click.option("--exit-code", is_flag=True, help="Exit with 3 if anything would run.")
 @session_options
-def command(
-    target: str, arguments: tuple[str, ...], store: str | None, runtime: str | None, *, exit_code: bool, as_json: bool
+def command(  # noqa: PLR0917  # click passes them by name
+    target: str,
+    arguments: tuple[str, ...],
+    exit_code: bool,
+    store: str | None,
+    runtime: str | None,
+    as_json: bool,
 ) -> int:
-    """Say what a flow would run, and why, without running a task."""
-    from gpucache.cli.main import DIFFERENCES, OK
-    from gpucache.cli.output import duration, escaped, plan_document, write_json, write_table
+    """Say what a flow would run, and why, without running a task.
+
+    The flow's own lines do run, with the stored results of the tasks that hit.
+    """
+    from gpucache.cli.output import write, write_json
+    from gpucache.cli.status import DIFFERENCES, OK
+    from gpucache.cli.views import planned_document, write_planned
 
     flow, values = opened(target, arguments, store, runtime)
     plan = flow.plan_values(values)
+    calls = [planned_document(call) for call in plan.calls]
     if as_json:
-        calls = [plan_document(call) for call in plan.calls]
-        write_json("plan", flow=plan.flow, calls=calls, stopped_at=plan.stopped_at)
+        write_json("plan", flow=plan.flow, calls=calls, stopped_at=plan.stopped_at, all_hit=plan.is_all_hit)
     else:
-        styles = {"hits": "green", "runs": "yellow", "may run": "cyan"}
-        rows = [
-            (
-                call.task,
-                f"[{styles[call.verdict]}]{call.verdict}[/]",
-                duration(call.seconds),
-                escaped("; ".join(map(str, call.reasons))),
-            )
-            for call in plan.calls
-        ]
-        write_table(("task", "would", ">last took", "why"), rows)
+        write_planned(calls)
+        write()
         if plan.stopped_at is not None:
-            click.echo(f"\nthe rest depends on the result of {plan.stopped_at}, which is not known before it runs")
-        click.echo(
-            f"\n{len(plan.would_run)} of {len(plan.calls)} calls would run, or may"
-            if not plan.is_all_hit
-            else "\neverything hits"
-        )
+            write(f"the rest depends on the result of {plan.stopped_at}, which is not known before it runs")
+        counted = f"{len(plan.would_run)} of {len(plan.calls)} calls would run, or may"
+        write("everything hits" if plan.is_all_hit else counted)
     return DIFFERENCES if exit_code and not plan.is_all_hit else OK

@@ -9,55 +9,60 @@ import click
 from gpucache.cli.flows import FLOW_CONTEXT, flow_arguments, opened, session_options
 
 RESULT_MAX_BYTES = 65536
+"""A result whose JSON is longer is described in a few words: it lies in the store, and this is for programs that read on."""
 
 
 @click.command(context_settings=FLOW_CONTEXT)
 @flow_arguments
 @click.option("--force", multiple=True, metavar="TASK", help="Run this task even if its answer is known.")
 @session_options
-def command(
+def command(  # noqa: PLR0917  # click passes them by name
     target: str,
     arguments: tuple[str, ...],
     force: tuple[str, ...],
     store: str | None,
     runtime: str | None,
-    *,
     as_json: bool,
 ) -> int:
-    """Run a flow of a Python file. The flow's own arguments follow as --name value."""
+    """Run a flow of a Python file. The flow's own arguments follow as --name value.
+
+    An argument of the flow that is called as one of the options below is given as --arg name=value.
+    """
+    from gpucache.cli.output import write_json
+    from gpucache.cli.status import FAILED, OK, say_line, status_for, trimmed, users_traceback
+    from gpucache.cli.views import run_document
+
     flow, values = opened(target, arguments, store, runtime)
     run = flow.execute(values, forced=force)
-    from gpucache.cli.main import FAILED, OK
-
+    done = run.status == "done"
     if as_json:
-        _write_document(run)
+        write_json("run", **run_document(run), result=_as_json(run.result()) if done else None)
     else:
         write_run(run)
-    return OK if run.status == "done" else FAILED
+    if done:
+        return OK
+    problem = run.exception()
+    say_line(trimmed(run.traceback or "") if problem is None else users_traceback(problem))
+    return FAILED if problem is None else status_for(problem)
 
 
 def write_run(run: Any) -> None:
     """A run for people: its calls, its result, and what it saved."""
-    from gpucache.cli.main import users_traceback
-    from gpucache.cli.output import call_rows, duration, write_table
+    from gpucache.cli.output import duration, escaped, styled, write, write_marked
+    from gpucache.cli.views import DID_RUN, run_document, write_calls
     from gpucache.shown import shown
 
-    calls = run.calls
-    write_table(("task", "state", ">time", ">saved", "why"), call_rows(calls))
-    if run.status == "done":
-        click.echo(f"\nresult  {shown(run.result())}")
-    else:
-        problem = run.exception()
-        click.echo(f"\n{users_traceback(problem) if problem is not None else run.traceback}", err=True)
-    ran = sum(call.state in ("ran", "uncached") for call in calls)
-    saved = f", {duration(run.saved_seconds)} saved" if run.saved_seconds else ""
-    click.echo(f"run     {run.id}  {run.status} in {duration(run.seconds)}: {ran} of {len(calls)} calls ran{saved}")
-
-
-def _write_document(run: Any) -> None:
-    from gpucache.cli.output import run_document, write_json
-
-    write_json("run", **run_document(run), result=_as_json(run.result()) if run.status == "done" else None)
+    document = run_document(run)
+    calls = document["calls"]
+    if calls:
+        write_calls(calls)
+        write()
+    if document["status"] == "done":
+        write_marked(f"result  {escaped(shown(run.result()))}")
+    ran = sum(call["state"] in DID_RUN for call in calls)
+    saved = f", {duration(document['saved_seconds'])} saved" if document["saved_seconds"] else ""
+    ended = f"{styled(document['status'])} in {duration(document['seconds'])}"
+    write_marked(f"run     {document['id']}  {ended}: {ran} of {len(calls)} calls ran{saved}")
 
 
 def _as_json(value: Any) -> Any:
@@ -68,6 +73,6 @@ def _as_json(value: Any) -> Any:
 
     try:
         text = msgspec.json.encode(value)
-    except TypeError:
+    except (TypeError, ValueError, RecursionError):
         return shown(value)
     return msgspec.json.decode(text) if len(text) <= RESULT_MAX_BYTES else shown(value)

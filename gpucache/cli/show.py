@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from gpucache.cli.flows import session_options, start
+from gpucache.cli.flows import json_option, start, store_option
 
 
 @click.command()
 @click.argument("name", metavar="RUN", default="@last")
-@session_options
-def command(name: str, store: str | None, runtime: str | None, *, as_json: bool) -> int:
+@store_option
+@json_option
+def command(name: str, store: str | None, as_json: bool) -> int:
     """Show one run (@last by default; @last~1 is the one before; the start of an id will do)."""
-    from gpucache.cli.output import call_rows, duration, run_document, write_json, write_table
-    from gpucache.flows import run as find_run
+    from gpucache.cli.output import escaped, write, write_json, write_marked
+    from gpucache.cli.status import trimmed
+    from gpucache.cli.views import run_document, write_calls
+    from gpucache.flows import run
 
-    start(store, runtime)
-    run = find_run(name)
+    start(store)
+    document = run_document(run(name))
     if as_json:
-        write_json("run", **run_document(run))
+        write_json("run", **document)
         return 0
-    facts = {"run": run.id, "flow": run.flow, "status": run.status, "time": duration(run.seconds)}
-    facts["saved"] = duration(run.saved_seconds or None) or "nothing"
-    facts["arguments"] = ", ".join(f"{key}={value}" for key, value in run.shown.items()) or "none"
-    facts |= {key: run.code[key] for key in ("file", "commit", "modified") if key in run.code}
-    facts |= run.env
-    if run.error:
-        facts["error"] = run.error
-    for key, value in facts.items():
-        click.echo(f"{key:<10} {value}")
-    click.echo()
-    write_table(("task", "state", ">time", ">saved", "why"), call_rows(run.calls))
+    for key, value in _facts(document).items():
+        write_marked(f"{key:<10} {escaped(value)}")
+    if document["calls"]:
+        write()
+        write_calls(document["calls"])
+    if document["traceback"]:
+        write(f"\n{trimmed(document['traceback'])}")
     return 0
+
+
+def _facts(document: dict[str, Any]) -> dict[str, str]:
+    """What is known of a run beside its calls, by name, in the order in which one asks for it."""
+    from gpucache.cli.output import duration
+    from gpucache.cli.views import moment
+
+    code = {key: document["code"][key] for key in ("file", "commit", "modified") if key in document["code"]}
+    return {
+        "run": document["id"],
+        "flow": document["flow"],
+        "status": document["status"],
+        "started": moment(document["started_at"]),
+        "time": duration(document["seconds"]),
+        "saved": duration(document["saved_seconds"] or None) or "nothing",
+        "arguments": ", ".join(f"{key}={value}" for key, value in document["arguments"].items()) or "none",
+        **code,
+        **document["env"],
+    }

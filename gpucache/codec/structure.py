@@ -34,6 +34,7 @@ _FLAT_TYPES = frozenset({type(None), bool, float})
 _SEQUENCES: dict[type, str] = {list: "l", tuple: "q", set: "s", frozenset: "z"}
 _MAKERS: dict[str, type] = {tag: kind for kind, tag in _SEQUENCES.items()}
 _SETS = ("s", "z")
+_TUPLE = _SEQUENCES[tuple]
 
 
 def encode_plain(value: Any) -> Encoded | None:
@@ -85,6 +86,8 @@ def decode(meta: bytes, open_part: OpenPart, *, trusted: bool) -> Any:
         tree = _unpacked(open_part(tree, False), STRUCT) if tree >= 0 else None
     if type(tree) is not list:
         raise RecordCorrupt(STRUCT, "no tree of values")
+    if tree and tree[0] == _TUPLE and _PLAIN_TYPES.issuperset(map(type, tree)):
+        return tuple(tree[1:])  # what most functions give that give more than a number
     try:
         return _Reader(open_part, trusted=trusted).value(tree)
     except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as problem:

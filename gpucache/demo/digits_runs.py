@@ -1,72 +1,87 @@
-"""The default demo: digits, three times."""
+"""The default demo: handwritten digits, three times."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from gpucache.cli.output import duration, escaped, styled, write_json, write_table
-from gpucache.demo.writing import Shown, edit, need, run, speaker, write_pipeline
+from gpucache.cli.output import duration, size, write, write_json
+from gpucache.demo.telling import say_edit, say_next, say_run
+from gpucache.demo.writing import Shown, Workplace, need, prepare
 
-BEFORE, AFTER = "    strength = 0.01\n", "    strength = 0.1\n"
+BEFORE = """\
+    return rows @ weights.T + biases
+"""
+AFTER = """\
+    sums = rows @ weights.T + biases
+    powers = np.exp(sums - sums.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+"""
 
 
-def show_digits(folder: Path, *, as_json: bool) -> int:
-    """Write the pipeline into folder; run it cold, again, and after an edit of `train`; say what happened."""
-    need("digits", "sklearn", "matplotlib")
-    file = write_pipeline("digits", folder)
-    say = speaker(silent=as_json)
-    say(f"{file} is a pipeline of seven tasks; read it, it is short.\n")
-    runs = {}
-    for name, headline in (
-        ("cold", "1. Cold: nothing is known, everything runs."),
-        ("again", "2. Again, in a new process: everything hits; no worker and no Ray is started."),
-        ("edited", "3. After one edit, in `train`: strength = 0.01 -> 0.1."),
-    ):
-        if name == "edited":
-            edit(file, BEFORE, AFTER)
-        say(headline)
-        runs[name] = run(file)
-        if not as_json:
-            _say_run(runs[name])
+def show_digits(folder: Path | None, store: Path | None, *, as_json: bool) -> int:
+    """Write the pipeline; run it cold, again, and after an edit of `scores`; say what happened. Returns the exit status."""
+    need("digits", "digits", "sklearn", "scipy", "matplotlib")
+    place = prepare("digits", folder, store, ["pipeline.py"])
+    cold = _cold(place, quiet=as_json)
+    again = _again(place, cold, quiet=as_json)
+    edited = _edited(place, quiet=as_json)
+    picture = shutil.copyfile(edited.document["result"]["picture"], place.folder / "confusion.png")
+    stats = place.ask("stats")
     if as_json:
-        write_json("demo", demo="digits", file=str(file), runs={name: _document(shown) for name, shown in runs.items()})
+        runs = {"cold": cold.as_json(), "again": again.as_json(), "edited": edited.as_json()}
+        paths = {"file": str(place.folder / "pipeline.py"), "store": str(place.store), "picture": str(picture)}
+        write_json("demo", demo="digits", **paths, stored_bytes=stats["blob_bytes"], runs=runs)
         return 0
-    faster = runs["cold"].process_seconds / runs["again"].process_seconds
-    picture = file.parent / "confusion.png"
-    hit_s = duration(runs["again"].process_seconds)
-    say(f"The run in which everything hits took {hit_s}, {faster:.0f} times less than the cold one.")
-    _keep_picture(runs["edited"], picture)
-    say(f"The picture: {picture}\n")
-    say(f"Now yours: edit {file.name}, a comment, a constant, a helper, then\n")
-    say(f"    cd {folder}\n    gpucache plan pipeline.py --store store\n    gpucache run pipeline.py --store store")
-    say("    gpucache show --store store")
+    accuracy = edited.document["result"]["accuracy"]
+    write(f"{accuracy:.1%} of the test images are read right; {picture} shows which are not.")
+    write(
+        f"The store holds {size(stats['blob_bytes'])} of intermediate arrays, mapped where they are used, never copied.\n"
+    )
+    say_next(
+        place,
+        ("gpucache plan pipeline.py", "what would run, and why, without running it"),
+        ("gpucache run pipeline.py --seed 1", "the flow's arguments are options"),
+        ("gpucache runs", "what was run; `gpucache show @last~1` has one whole"),
+    )
     return 0
 
 
-def _say_run(shown: Shown) -> None:
-    calls = shown.document["calls"]
-    rows = [
-        (
-            call["task"],
-            styled(call["state"]),
-            duration(call["seconds"]),
-            duration(call["saved_seconds"] or None),
-            escaped("; ".join(call["reasons"])),
+def _cold(place: Workplace, *, quiet: bool) -> Shown:
+    if not quiet:
+        write(
+            f"{place.folder / 'pipeline.py'} is an ordinary program, just written: seven tasks and a flow. Read it.\n"
         )
-        for call in calls
-    ]
-    write_table(("task", "state", ">time", ">saved", "why"), rows)
-    ran = sum(call["state"] == "ran" for call in calls)
-    saved = duration(shown.document["saved_seconds"] or None) or "nothing"
-    speaker(silent=False)(
-        f"{ran} of {len(calls)} ran; whole process {duration(shown.process_seconds)}; {saved} saved\n"
-    )
+    shown = place.run()
+    if not quiet:
+        say_run("1. Cold: nothing is known, so everything runs.", shown)
+    return shown
 
 
-def _document(shown: Shown) -> dict[str, object]:
-    return {"process_seconds": shown.process_seconds, **shown.document}
+def _again(place: Workplace, cold: Shown, *, quiet: bool) -> Shown:
+    shown = place.run()
+    if not quiet:
+        say_run(
+            "2. Again, in a new process: everything hits. No worker and no Ray is started, no array is loaded.", shown
+        )
+        times = cold.process_seconds / shown.process_seconds
+        write(
+            f"   {times:.0f} times faster than cold, interpreter and imports ({duration(shown.process_seconds)}) included.\n"
+        )
+    return shown
 
 
-def _keep_picture(shown: Shown, target: Path) -> None:
-    shutil.copyfile(shown.document["result"]["picture"], target)
+def _edited(place: Workplace, *, quiet: bool) -> Shown:
+    place.edit(BEFORE, AFTER)
+    if not quiet:
+        write("Now one edit of one function, the helper `scores`, which shall give shares that sum to 1:\n")
+        say_edit(BEFORE, AFTER)
+        write()
+    shown = place.run()
+    if not quiet:
+        say_run("3. After the edit: the two tasks that call `scores` run.", shown)
+        write(
+            "   The largest share belongs to the digit that had the largest score, so `evaluate` gave what it gave before,"
+        )
+        write("   and `draw`, which depends on that alone, hits. `certainty` gave something new.\n")
+    return shown

@@ -8,7 +8,7 @@ from gpucache.digests._kernel import hash128, tree_digest
 from gpucache.digests.canonical import Symbols
 from gpucache.digests.core import ALGORITHM, DIGEST_BYTES, Digest
 from gpucache.digests.encoders import register_type
-from gpucache.digests.file import Dir, File, file_digest
+from gpucache.digests.file import Dir, File, file_digest, is_settled, stamp_of
 from gpucache.digests.known import remember, remembered
 from gpucache.digests.tree import tree_digest_reference
 
@@ -23,9 +23,11 @@ __all__ = [
     "encode",
     "file_digest",
     "hash128",
+    "is_settled",
     "register_type",
     "remember",
     "remembered",
+    "stamp_of",
     "tree_digest",
     "tree_digest_reference",
     "value_digest",

@@ -25,6 +25,9 @@ from gpucache.errors import NotIdentifiable
 MAX_DEPTH = 250
 """Levels of nesting. A level of objects takes up to six of Python's 1000 frames, so those may be refused earlier."""
 
+_MOST_STEPS = 20
+"""Of a path in an error's text."""
+
 _length = struct.Struct("<Q").pack
 
 
@@ -105,8 +108,11 @@ class Walker:
         return NotIdentifiable(self.path_text(), f"{kind.__module__}.{kind.__qualname__}", why, remedy)
 
     def path_text(self) -> str:
-        """How to get to the current value, as one would write it in Python."""
-        return "".join(step if isinstance(step, str) else f"[{_brief(step[0])}]" for step in self.path)
+        """How to get to the current value, as one would write it in Python; of a long way, its beginning and its end."""
+        steps = [step if isinstance(step, str) else f"[{_brief(step[0])}]" for step in self.path]
+        if len(steps) > _MOST_STEPS:
+            steps[_MOST_STEPS // 2 : -_MOST_STEPS // 2] = ["..."]
+        return "".join(steps)
 
     def _guarded(self, kind: type, value: object) -> None:
         if id(value) in self._open:
@@ -157,7 +163,8 @@ def encode(value: object, *, symbols: Symbols | None = None, name: str = "") -> 
     try:
         walker.value(value)
     except RecursionError:
-        raise Walker(None, name).refusal(value, "it is nested too deeply for Python's stack", "flatten it") from None
+        why = "it is nested too deeply for Python's stack"
+        raise walker.refusal(value, why, "flatten it, or register its type") from None
     return bytes(walker.out)
 
 

@@ -115,7 +115,7 @@ def file_digest(path: Path) -> bytes:
             digest = _digest_of(file)
         after = os.stat(path)
         if _stamp(path, after) == before:
-            if _is_settled(after):
+            if is_settled(after):
                 _keep(before, digest)
             return digest
     raise NotIdentifiable(str(path), "file", "it changes while it is read", "wait until it is written, or copy it")
@@ -145,11 +145,16 @@ def _fill(file: IO[bytes], buffer: bytearray) -> int:
     return filled
 
 
+def stamp_of(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What changes with a file's content, once it is settled: size, times and inode."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
 def _stamp(path: Path, status: os.stat_result) -> _Stamp:
-    return os.path.abspath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    return os.path.abspath(path), *stamp_of(status)
 
 
-def _is_settled(status: os.stat_result) -> bool:
+def is_settled(status: os.stat_result) -> bool:
     """Whether a write to the file from now on must give it other times. Now, by the clock that stamps files."""
     now = os.memfd_create("now")
     try:

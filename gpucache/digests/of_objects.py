@@ -99,12 +99,17 @@ def _code_name(walker: Walker, value: Any) -> bytes:
 
 def _builtin(walker: Walker, value: Any) -> None:
     """A function in C: by name, or a method bound to something."""
-    owner = value.__self__
-    if owner is None or isinstance(owner, types.ModuleType):
-        walker.tag(b"G", name_of(walker, value))
-    else:
+    owner, module = value.__self__, str(value.__module__ or "builtins")
+    if owner is not None and not isinstance(owner, types.ModuleType | type):
         walker.tag(b"m", _utf8(value.__name__))
         walker.child(".__self__", owner)
+    elif leads_to(module, value.__name__, value):  # torch.add: its qualified name goes through a class that has no name
+        walker.tag(b"G", _length(len(module)) + _utf8(module) + _utf8(value.__name__))
+    elif isinstance(owner, type) and getattr(owner, value.__name__, None) == value:
+        walker.tag(b"m", _utf8(value.__name__))
+        walker.child(".__self__", owner)
+    else:
+        walker.tag(b"G", name_of(walker, value))
 
 
 def _refuse_iterator(walker: Walker, value: Any) -> None:

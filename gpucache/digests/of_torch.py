@@ -44,8 +44,8 @@ def _tensor(walker: Walker, value: torch.Tensor) -> None:
         walker.tag(b"X", b"Parameter")
     else:
         walker.begin(b"Tensor", value, type(value) if type(value) is torch.Tensor else torch.Tensor)
-    axes = getattr(value, "names", ())  # torch 2.13 has named tensors no more
-    names = repr(axes).encode() if any(axes) else b""
+    named = getattr(value, "names", ())  # gone in torch 2.13
+    names = repr(named).encode() if any(named) else b""
     shape = struct.pack(f"<{value.ndim}Q", *value.shape)
     walker.tag(b"", str(value.dtype).encode(), shape, b"g" if value.requires_grad else b"", names)
     if type(value) in {torch.Tensor, torch.nn.Parameter}:
@@ -58,6 +58,9 @@ def _tensor(walker: Walker, value: torch.Tensor) -> None:
 def _elements(walker: Walker, plain: torch.Tensor) -> None:
     if plain.layout == torch.strided:
         dense = plain.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+        dense = dense.as_strided(
+            (dense.numel(),), (1,)
+        )  # one element counts as contiguous whatever its stride, but not to view()
         walker.tag(b"d", tree_digest(dense.view(torch.uint8).numpy() if dense.numel() else b""))
     elif plain.layout == torch.sparse_coo:
         whole = plain.coalesce()

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gpucache.errors import NotIdentifiable
+from gpucache.fingerprint.class_makers import FOLLOWS, describe_made
 from gpucache.fingerprint.graph import Item, Node
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def describe_class(walk: Walk, node: Node, cls: type) -> None:
         _describe_annotation(walk, annotation, items)
     if "__dataclass_fields__" in cls.__dict__:
         _describe_fields(walk, cls, label, items)
+    describe_made(walk, cls, label, items)
     if isinstance(cls, enum.EnumMeta):
         _describe_members(walk, cls, label, items)
     for name, value in _content(cls):
@@ -86,7 +88,7 @@ def _content(cls: type) -> Iterator[tuple[str, Any]]:
             and not _function_of(value)
         ):
             continue  # follow from the fields
-        if name in _NOT_CONTENT or isinstance(value, _SLOTS):
+        if name in _NOT_CONTENT or name in FOLLOWS or isinstance(value, _SLOTS):
             continue
         if name.startswith("_") and _is_generated(value):
             continue
@@ -145,7 +147,9 @@ def _describe_fields(walk: Walk, cls: type, label: str, items: list[Item]) -> No
         kind = field._field_type  # type: ignore[attr-defined]  # ClassVar, InitVar or field: no public name
         items.append(f"field {name} {switches} {kind}".encode())
         for part, value in (("default", field.default), ("default_factory", field.default_factory)):
-            if value is not dataclasses.MISSING:
+            if not isinstance(
+                value, type(dataclasses.MISSING)
+            ):  # pickled by value with its class, it is no longer `is`
                 items.append(part.encode())
                 walk.describe(value, f"{label}.{name}", items)
         if field.metadata:

@@ -27,11 +27,12 @@ class Fingerprint:
         parts: Component -> (digest, text for people). `code:helpers.norm`, `const:helpers.SCALE`, `closure:...`,
             `package:numpy`, `python`. What differs between two of these tables is what was changed.
         notes: What could not be seen.
+        keepers: Code that is reached and that keeps what it gave, or read: the functions within lru_cache, loaders.
         is_current: Whether all names, closures, classes and values that were read are what they were; about
             1 µs for ten names. After it said False, ask Fingerprints.of() again.
     """
 
-    __slots__ = ("_sources", "digest", "is_current", "notes", "parts")
+    __slots__ = ("_sources", "digest", "is_current", "keepers", "notes", "parts")
 
     def __init__(
         self,
@@ -40,11 +41,13 @@ class Fingerprint:
         notes: tuple[str, ...],
         is_current: Callable[[], bool],
         sources: dict[str, Callable[[], str]],
+        keepers: frozenset[types.CodeType] = frozenset(),
     ) -> None:
         self.digest = digest
         self.parts = parts
         self.notes = notes
         self.is_current = is_current
+        self.keepers = keepers
         self._sources = sources
 
     def source(self, component: str) -> str:
@@ -111,7 +114,7 @@ class Fingerprints:
             for node in walk.nodes
             if isinstance(node.obj, types.FunctionType)
         }
-        return Fingerprint(digest, parts, tuple(walk.notes), walk.reads.freeze(), sources)
+        return Fingerprint(digest, parts, tuple(walk.notes), walk.reads.freeze(), sources, frozenset(walk.keepers))
 
 
 def _source_reader(context: Context, function: types.FunctionType) -> Callable[[], str]:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Describer = Callable[["Walk", Any, str, list[Item]], None]
 
+_CACHES = frozenset({"cache_token", "dispatch_cache", "funcname"})
+"""What singledispatch remembers beside its registry; a call changes it."""
+
 _WRAPPED_AS = ("__wrapped__", "py_func")  # functools.update_wrapper's name, numba's
 
 
@@ -64,6 +67,8 @@ def _describe_function(walk: Walk, function: types.FunctionType, label: str, ite
     items.append(walk.outside(f"{home}.{function.__code__.co_qualname}"))
     walk.reads.function(function)
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        if home == "functools" and name in _CACHES:
+            continue
         content = cell_content(cell)
         walk.reads.cell(cell, content)
         _describe_inner(walk, content, f"{label}.{name}", items)
@@ -104,6 +109,8 @@ def _describe_task(walk: Walk, task: Any, label: str, items: list[Item]) -> None
     version = getattr(getattr(task, "options", None), "version", None)
     if isinstance(version, str):
         items.append(b"version " + version.encode())
+    if hasattr(task, "gpu_memory_bytes"):  # a resident: its value stays
+        walk.keepers.add(task.fn.__code__)
     walk.describe(task.fn, label, items)
 
 
@@ -144,6 +151,8 @@ def _describe_wrapper(walk: Walk, wrapper: Any, label: str, items: list[Item]) -
     kind = type(wrapper)
     items.append(walk.outside(f"{kind.__module__}.{kind.__qualname__}"))
     wrapped = _wrapped(wrapper)
+    if isinstance(wrapped, types.FunctionType):
+        walk.keepers.add(wrapped.__code__)
     walk.describe(wrapped, label, items)
     _count_annotations(kind.__module__, wrapped, items)
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from gpucache.fingerprint.scope import (
     Bound,
@@ -208,41 +208,41 @@ class _Former:
             self._value(value)
 
     def _node(self, node: ast.AST) -> None:
-        match node:
-            case ast.Name() | ast.Attribute():
-                self._reference(node)
-            case ast.Constant():
-                self._constant(node.value)
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-                self._nested_function(node)
-            case ast.ClassDef():
-                self._nested_class(node)
-            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                self._comprehension(node)
-            case ast.AnnAssign():
-                self._annotated(node)
-            case ast.Call():
-                self._call(node)
-            case ast.AugAssign(target=ast.Name(id=name)) if self._resolve(name) is _OUTSIDE:
-                self._out.append("(reads ")
-                self._slot(Ref(name))
-                self._generic(node)
-                self._out.append(")")
-            case ast.Import() | ast.ImportFrom():
-                self._import(node)
-            case ast.Global() | ast.Nonlocal():
-                self._out.append(f"({type(node).__name__} {' '.join(sorted(node.names))})")
-            case _:
-                self._generic(node)
+        special = _WRITERS.get(type(node))
+        if special is None:
+            self._generic(node)
+        else:
+            special(self, node)
 
     def _generic(self, node: ast.AST) -> None:
-        self._out.append(f"({type(node).__name__}")
-        for name in node._fields:
-            if name not in _DROPPED:
-                self._field(name, getattr(node, name, None))
+        kind = type(node)
+        fields = _fields.get(kind)
+        if fields is None:
+            fields = _fields[kind] = tuple(name for name in kind._fields if name not in _DROPPED)
+        self._out.append(f"({kind.__name__}")
+        for name in fields:
+            value = getattr(node, name, None)
+            if value is not None and value != []:
+                self._out.append(f" {name}:")
+                self._value(value)
         self._out.append(")")
 
-    def _constant(self, value: object) -> None:
+    def _scope_statement(self, node: ast.Global | ast.Nonlocal) -> None:
+        self._out.append(f"({type(node).__name__} {' '.join(sorted(node.names))})")
+
+    def _augmented(self, node: ast.AugAssign) -> None:
+        """`counter += 1` reads the global that it changes."""
+        name = node.target.id if isinstance(node.target, ast.Name) else None
+        if name is None or self._resolve(name) is not _OUTSIDE:
+            self._generic(node)
+            return
+        self._out.append("(reads ")
+        self._slot(Ref(name))
+        self._generic(node)
+        self._out.append(")")
+
+    def _constant(self, node: ast.Constant) -> None:
+        value = node.value
         match value:
             case None | True | False:
                 text = f"{value}"
@@ -382,6 +382,28 @@ class _Former:
             self._slot(Ref(whole, use="guard" if is_read else "effect"))
             self._out.append(")")
 
+
+_WRITERS: dict[type[ast.AST], Callable[[_Former, Any], None]] = {
+    ast.Name: _Former._reference,
+    ast.Attribute: _Former._reference,
+    ast.Constant: _Former._constant,
+    ast.FunctionDef: _Former._nested_function,
+    ast.AsyncFunctionDef: _Former._nested_function,
+    ast.Lambda: _Former._nested_function,
+    ast.ClassDef: _Former._nested_class,
+    ast.ListComp: _Former._comprehension,
+    ast.SetComp: _Former._comprehension,
+    ast.DictComp: _Former._comprehension,
+    ast.GeneratorExp: _Former._comprehension,
+    ast.AnnAssign: _Former._annotated,
+    ast.AugAssign: _Former._augmented,
+    ast.Call: _Former._call,
+    ast.Import: _Former._import,
+    ast.ImportFrom: _Former._import,
+    ast.Global: _Former._scope_statement,
+    ast.Nonlocal: _Former._scope_statement,
+}
+_fields: dict[type[ast.AST], tuple[str, ...]] = {}
 
 _OUTSIDE = Imported("", -1)
 """Not an import: the mark of a name that no scope of the function binds."""

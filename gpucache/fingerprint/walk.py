@@ -42,6 +42,7 @@ class Walk:
         parts, notes: What it found, walks within it included.
         reads: What it looked at.
         references: Where references lead.
+        keepers: Code of functions that keep what they gave (lru_cache).
         met: The outermost object of `above` that was met again, by index; a digest holds only below that.
     """
 
@@ -53,6 +54,7 @@ class Walk:
         self.parts: dict[str, tuple[bytes, str]] = {}
         self.notes: dict[str, None] = {}
         self.met = len(above)
+        self.keepers: set[types.CodeType] = set()
         self._above = above
         self._memo: dict[int, bytes] = {} if memo is None else memo
         self._numbered: dict[int, Node] = {}
@@ -205,6 +207,7 @@ class Walk:
     def _absorb(self, walk: Walk) -> None:
         self.parts.update(walk.parts)
         self.notes.update(walk.notes)
+        self.keepers |= walk.keepers
         self._packages.update(walk._packages)
         self._forms += walk._forms
         self.reads.merge(walk.reads)

@@ -23,6 +23,23 @@ if TYPE_CHECKING:
 _FILES_AT_MOST = 2000
 """Beyond this many files a directory is no project any more but a disk; the rest is left out, and said."""
 
+_NOT_CONTENT = frozenset(
+    {
+        "__annotations__",
+        "__builtins__",
+        "__cached__",
+        "__doc__",
+        "__file__",
+        "__loader__",
+        "__name__",
+        "__package__",
+        "__path__",
+        "__spec__",
+        "__warningregistry__",
+    }
+)
+"""What the import system puts into a module. Other names with underscores are the author's: __getattr__, __version__."""
+
 _NOT_CODE = frozenset({"site-packages", "node_modules", "__pycache__", "venv", "build", "dist"})
 
 
@@ -31,7 +48,7 @@ def describe_module(walk: Walk, node: Node, module: types.ModuleType) -> None:
     label = label_of_module(module)
     node.items.append(b"module")
     for name, obj in sorted(vars(module).items()):
-        if name.startswith("__") and name.endswith("__"):
+        if name in _NOT_CONTENT:
             continue
         walk.reads.name(vars(module), name, obj)
         if isinstance(obj, types.ModuleType):

@@ -21,7 +21,7 @@ class Binder:
 
     Attributes:
         names: Its parameters in order; a value tuple has one entry for each (`*args`: a tuple, `**kwargs`: a dict).
-        counted: Indices of those that count in a key.
+        counted, counted_names, counted_parameters: Indices of those that count in a key; their names; both together.
     """
 
     def __init__(self, function: Callable[..., Any], ignore: Sequence[str] = ()) -> None:
@@ -33,6 +33,7 @@ class Binder:
             raise BadSetting("ignore", str(tuple(sorted(unknown))), f"parameters among {self.names}")
         self.counted = tuple(index for index, name in enumerate(self.names) if name not in ignore)
         self.counted_names = tuple(self.names[index] for index in self.counted)
+        self.counted_parameters = tuple(zip(self.counted, self.counted_names, strict=True))
         self._kinds = tuple(parameter.kind for parameter in parameters)
         self._defaults = tuple(parameter.default for parameter in parameters)
         self._all_positional = all(kind in _POSITIONAL for kind in self._kinds)

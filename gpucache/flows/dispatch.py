@@ -6,14 +6,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gpucache.errors import RecordCorrupt
-from gpucache.events import State
+from gpucache.events import State, hooks
 from gpucache.flows.future import Future, futures_in
 from gpucache.flows.identify import Called
 from gpucache.flows.in_process import run_body_async, run_here, run_uncached, run_uncached_async
 from gpucache.flows.launch import Launch, after
 from gpucache.flows.session import Session, current_session
 from gpucache.flows.watcher import Watched, Watcher, watcher
-from gpucache.memo import Done, find
+from gpucache.memo import Done, current_watch, find, lookup, note_hit
 
 if TYPE_CHECKING:
     from gpucache.flows.tasks import AnyTask
@@ -71,6 +71,8 @@ def submit(task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Futu
         future.set_result(seen.plan(task, args, kwargs))
         return future
     values = task.binder.bind(args, kwargs)
+    if seen is not None:
+        seen.submitted(future)
     launch = Launch(current_session(), values, future, Watched(task, seen, started))
     after(futures_in(values), launch.go)
     return future
@@ -78,18 +80,23 @@ def submit(task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Futu
 
 def find_now(session: Session, called: Called) -> Done | None:
     """The stored answer of a call, or None. Runs nothing, records nothing."""
-    return find(session.store, called.key)
+    return find(session.store, called.key, root=called.root)
 
 
 def _hit(session: Session, called: Called, seen: Watcher | None, started: float) -> Any:
     record = session.store.lookup(called.key)
     if record is None:
-        return _MISS
+        record = lookup(session.store, called.key, called.root)
+        if record is None:
+            return _MISS
+        called.record_key = record.key
+        note_hit(current_watch(), session.store, called.key, record.key, called.root)
     try:
         value = session.store.read(record.result)
     except RecordCorrupt:
         return _MISS
-    Watched(called.task, seen, started).end(
-        called, State.HIT, saved_seconds=record.seconds, result=record.result.digest
-    )
+    if seen is not None or hooks.is_heard:
+        Watched(called.task, seen, started).end(
+            called, State.HIT, saved_seconds=record.seconds, result=record.result.digest
+        )
     return value

@@ -7,16 +7,27 @@ publishes them or someone asks.
 from __future__ import annotations
 
 import concurrent.futures
+import types
 from typing import TYPE_CHECKING, Any
 
 from gpucache.digests import combine, value_digest
+from gpucache.fingerprint.project import root_of
 from gpucache.flows.future import Future, resolved
-from gpucache.memo import environment_text, header_of, key_of, shown
+from gpucache.memo import Explanation, environment_text, explain, header_of, key_of, shown
+from gpucache.shown import MOST_ITEMS
 
 if TYPE_CHECKING:
     from gpucache.fingerprint import Fingerprint, Fingerprints
     from gpucache.flows.session import Session
     from gpucache.flows.tasks import AnyTask
+    from gpucache.store import Store
+
+
+_SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
+"""Exact types that are what they are: no future, no container of futures, no code."""
+
+_SMALL_BYTES = 65536
+"""A result up to this size is read to be shown."""
 
 
 class Code:
@@ -38,11 +49,26 @@ class Code:
             task.binder.counted_names,
         )
 
+    def parts(self, task: AnyTask) -> dict[str, tuple[bytes, str]]:
+        """The components that are the same for all calls of the task, with the text that people read."""
+        parts = dict(self.fingerprint.parts)
+        if task.options.version is not None:
+            version = task.options.version
+            parts["version:"] = (combine(version.encode()), f"version {version}")
+        if self.environment:
+            parts["environment:"] = (combine(self.environment.encode()), self.environment)
+        return parts
+
     def is_current(self) -> bool:
         """Whether the code, the globals it reads and the environment are what they were."""
         if self._environment_of is not None and _environment(self._environment_of) != self.environment:
             return False
         return self.fingerprint.is_current()
+
+    def keepers(self, values: tuple[Any, ...]) -> frozenset[types.CodeType]:
+        """Code that keeps what it read: what the task reaches, and the loaders among its arguments."""
+        loaders = (value.fn.__code__ for value in values if hasattr(value, "gpu_memory_bytes") and hasattr(value, "fn"))
+        return self.fingerprint.keepers.union(loaders)
 
     def changed_globals(self, task: AnyTask) -> tuple[str, ...]:
         """Names of what the code reads that is no longer what it was; empty in the common case, at once."""
@@ -61,29 +87,26 @@ class Called:
         values: One for each parameter; futures are still futures.
         digests: One for each parameter that counts.
         key: 16 bytes.
+        record_key: The key of the call's record: another one, if its body read more than its arguments.
         code: The code as it was when the key was made.
     """
 
-    __slots__ = ("code", "digests", "key", "task", "values")
+    __slots__ = ("code", "digests", "key", "record_key", "task", "values")
 
     def __init__(self, task: AnyTask, session: Session, values: tuple[Any, ...]) -> None:
         self.task, self.values = task, values
-        self.code = task.code(session)
-        symbols = self.code.fingerprints
-        names = task.binder.names
-        self.digests = [_digest(values[index], symbols, names[index]) for index in task.binder.counted]
-        self.key = key_of(self.code.header, self.digests)
+        self.code = code = task.code(session)
+        self.digests = [
+            value_digest(values[index]) if type(values[index]) in _SCALARS else _digest(values[index], code, name)
+            for index, name in task.binder.counted_parameters
+        ]
+        self.key = self.record_key = key_of(code.header, self.digests)
 
     def parts(self) -> dict[str, tuple[bytes, str]]:
         """Every component of the key, with the text that people read."""
-        task, parts = self.task, dict(self.code.fingerprint.parts)
-        for index, digest in zip(task.binder.counted, self.digests, strict=True):
-            parts[f"arg:{task.binder.names[index]}"] = (digest, _shown(self.values[index]))
-        if task.options.version is not None:
-            version = task.options.version
-            parts["version:"] = (combine(version.encode()), f"version {version}")
-        if self.code.environment:
-            parts["environment:"] = (combine(self.code.environment.encode()), self.code.environment)
+        parts = self.code.parts(self.task)
+        for (index, name), digest in zip(self.task.binder.counted_parameters, self.digests, strict=True):
+            parts[f"arg:{name}"] = (digest, _shown(self.values[index]))
         return parts
 
     def shown(self) -> dict[str, str]:
@@ -96,30 +119,66 @@ class Called:
             self.task.binder.names[i]: digest for i, digest in zip(self.task.binder.counted, self.digests, strict=True)
         }
 
+    @property
+    def root(self) -> str:
+        """The project's directory: files that the body reads are named relative to it."""
+        file = self.task.fn.__code__.co_filename
+        return root_of(file) if file.startswith("/") else ""
+
     def changed_globals(self) -> tuple[str, ...]:
         """Globals that the body changed."""
         return self.code.changed_globals(self.task)
 
-    def own_component(self) -> str:
+    def explained(self, store: Store) -> Explanation:
+        """Whether the call would hit, and if not, what changed."""
+        return explain(
+            store,
+            self.task.name,
+            self.key,
+            self.parts(),
+            own=self._own_component(),
+            notes=tuple(self.code.fingerprint.notes),
+            root=self.root,
+            source=self.code.fingerprint.source,
+        )
+
+    def _own_component(self) -> str:
         """The component of the parts that is the task's own code."""
         suffix = self.task.fn.__qualname__
         named = [name for name in self.code.fingerprint.parts if name.startswith("code:") and name.endswith(suffix)]
         return min(named, key=len, default="")
 
 
-def _digest(value: Any, symbols: Fingerprints, name: str) -> bytes:
+def _digest(value: Any, code: Code, name: str) -> bytes:
     if isinstance(value, concurrent.futures.Future):
         manifest = value.manifest() if isinstance(value, Future) else None
         if manifest is not None:
             return manifest.digest
         value = value.result()
-    return value_digest(resolved(value), symbols=symbols, name=name)
+    return value_digest(resolved(value), symbols=code.fingerprints, name=name)
 
 
 def _shown(value: Any) -> str:
+    return shown(_without_futures(value))
+
+
+def _without_futures(value: Any) -> Any:
+    """The value with the results of futures that cost microseconds to read, and the task's name for the others."""
     if isinstance(value, Future):
-        return f"<result of {value.task}>"
-    return shown(value)
+        manifest = value.manifest()
+        if manifest is None or manifest.codec == "array" or (manifest.nbytes <= _SMALL_BYTES and not manifest.pickled):
+            return value.result()
+        return _Words(f"<result of {value.task}>")
+    if type(value) in (list, tuple):
+        return type(value)(_without_futures(item) for item in value[: MOST_ITEMS + 1])
+    return value
+
+
+class _Words(str):
+    """Text that is shown without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
 
 
 def _environment(task: AnyTask) -> str:

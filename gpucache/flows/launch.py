@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from gpucache.events import State
 from gpucache.flows.future import Arrived, Future, futures_in
 from gpucache.flows.identify import Called
-from gpucache.flows.in_process import reasons_of
-from gpucache.memo import Key
+from gpucache.flows.in_process import why
+from gpucache.flows.watcher import Why
+from gpucache.memo import Key, current_watch, lookup, note_hit
 
 if TYPE_CHECKING:
     from gpucache.flows.remote import Reply
@@ -46,11 +47,15 @@ class Launch:
         self._session, self._values, self._future, self._watched = session, values, future, watched
         self._task = watched.task
         self._called: Called | None = None
-        self._reasons: tuple[str, ...] = ()
+        self._why = Why()
+        self._watch = current_watch()  # of the body that submits this, if one does
 
     def go(self) -> None:
         """All inputs are done: go on, and let whatever goes wrong reach the future."""
         try:
+            if self._future.cancelled():
+                self._watched.end(None, State.SKIPPED)
+                return
             failed = next((f for f in futures_in(self._values) if f.cancelled() or f.exception() is not None), None)
             if failed is not None:
                 self._fail(_problem_of(failed), State.SKIPPED)
@@ -64,8 +69,9 @@ class Launch:
     def _look_up(self) -> None:
         called = self._called = Called(self._task, self._session, self._values)
         self._future.key = Key(called.key)
-        record = None if self._watched.is_forced else self._session.store.lookup(called.key)
+        record = None if self._watched.is_forced else lookup(self._session.store, called.key, called.root)
         if record is not None and self._session.store.has(record.result):
+            called.record_key = record.key
             self._settle(State.HIT, Arrived(self._session.store, record.result), record.seconds)
             return
         running = self._session.in_flight.setdefault(called.key, self._future)
@@ -73,15 +79,16 @@ class Launch:
             running.add_done_callback(self._join)
             return
         self._future.add_done_callback(lambda _: self._session.in_flight.pop(called.key, None))
-        self._reasons = reasons_of(self._session, called, self._watched)
+        self._why = why(self._session, called, self._watched)
         self._send()
 
     def _send(self) -> None:
         from gpucache.flows.remote import parcel, run_parcel
 
+        driver = self._session.driver  # first: the parcel says what has changed since workers got their environment
         packed = parcel(self._session, self._task, self._values, self._called, self._watched)
         options = self._task.options
-        inner = self._session.driver.submit(
+        inner = driver.submit(
             run_parcel,
             (packed,),
             {},
@@ -101,7 +108,10 @@ class Launch:
                 self._fail(_problem_of(inner), State.SKIPPED if inner.cancelled() else State.FAILED)
                 return
             reply = inner.result()
-            self._settle(reply.state, Arrived(self._session.store, reply.result), reply.saved_seconds)
+            arrived = Arrived(self._session.store, reply.result)
+            if self._called is not None and reply.record_key is not None:
+                self._called.record_key = reply.record_key
+            self._settle(reply.state, arrived, reply.saved_seconds, seconds=reply.seconds)
         except BaseException as problem:  # noqa: BLE001  # an edge, as in go()
             self._fail(problem, State.FAILED)
 
@@ -113,16 +123,26 @@ class Launch:
         arrived = running.result() if manifest is None else Arrived(self._session.store, manifest)
         self._settle(State.JOINED, arrived, 0.0)
 
-    def _settle(self, state: State, value: Any, saved_seconds: float) -> None:
+    def _settle(self, state: State, value: Any, saved_seconds: float, *, seconds: float | None = None) -> None:
         result = value.manifest.digest if type(value) is Arrived else None
+        if self._called is not None:
+            called, store = self._called, self._session.store
+            note_hit(self._watch, store, called.key, called.record_key, called.root)
         self._future.state = state
-        self._watched.end(self._called, state, saved_seconds=saved_seconds, reasons=self._reasons, result=result)
+        self._watched.end(
+            self._called,
+            state,
+            seconds=seconds,
+            saved_seconds=saved_seconds,
+            why=self._why,
+            result=result,
+        )
         if self._future.set_running_or_notify_cancel():
             self._future.set_result(value)
 
     def _fail(self, problem: BaseException, state: State) -> None:
         self._future.state = state
-        self._watched.end(self._called, state, reasons=self._reasons)
+        self._watched.end(self._called, state, why=self._why)
         if isinstance(problem, concurrent.futures.CancelledError):
             self._future.cancel()
         elif not self._future.done() and self._future.set_running_or_notify_cancel():

@@ -15,6 +15,7 @@ from gpucache.digests import value_digest
 from gpucache.events import Degraded, State, hooks
 from gpucache.flows.future import Future, resolved
 from gpucache.flows.session import Session, adopt
+from gpucache.flows.surroundings import Surroundings, assume, surroundings
 from gpucache.memo import Work, execute
 from gpucache.store import Manifest
 
@@ -39,6 +40,8 @@ class Parcel:
         values: One for each parameter; Stored where the value is the result of another call.
         key, parts, argument_digests: The call's identity; key is None for a call that is not memoised.
         code: The digest of the fingerprint that the key was made with.
+        root: The project's directory.
+        around: What the body finds around it; None in the caller's own process.
         config: The driver's settings; the worker opens the same store.
     """
 
@@ -51,14 +54,26 @@ class Parcel:
     config: Config
     run_id: str
     forced: bool
+    root: str
+    around: Surroundings | None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What became of a parcel: its state, where its result lies, and what a hit in the worker saved (s)."""
+    """What became of a parcel.
+
+    Attributes:
+        state: How the call ended.
+        result: Where its result lies.
+        record_key: The key of its record; None if it has none.
+        seconds: What its body took, if it ran.
+        saved_seconds: What a hit in the worker saved.
+    """
 
     state: State
     result: Manifest
+    record_key: bytes | None
+    seconds: float | None
     saved_seconds: float
 
 
@@ -74,12 +89,23 @@ def parcel(session: Session, task: AnyTask, values: tuple[Any, ...], called: Cal
         config=replace(session.config, runtime="inline"),  # what a task submits from within a worker runs there
         run_id=watched.run_id,
         forced=watched.is_forced,
+        root="" if called is None else called.root,
+        around=_around(session, task),
     )
+
+
+def _around(session: Session, task: AnyTask) -> Surroundings | None:
+    if session.config.runtime == "inline":
+        return None
+    env = task.options.env
+    return surroundings(session.environment, {} if env is None else dict(env.env_vars))
 
 
 def run_parcel(packed: Parcel) -> Reply:
     """Run a call in this process, which is a worker (or the driver's own, in the inline runtime)."""
     session = adopt(packed.config)
+    if packed.around is not None:
+        assume(packed.around)
     task, store = packed.task, session.store
     values = tuple(store.read(value.manifest) if type(value) is Stored else value for value in packed.values)
     code = None if packed.key is None else task.code(session)
@@ -100,12 +126,16 @@ def run_parcel(packed: Parcel) -> Reply:
         run_id=packed.run_id,
         forced=packed.forced,
         strict=session.config.strict,
+        root=packed.root,
+        keepers=frozenset() if code is None else code.keepers(values),
         travels=True,
     )
     done = execute(store, work)
     if done.result is None:
         raise AssertionError("a result that travels has a manifest")
-    return Reply(done.state, done.result, done.saved_seconds)
+    took = done.seconds if done.state in (State.RAN, State.UNCACHED) else None
+    record_key = None if done.record is None else done.record.key
+    return Reply(done.state, done.result, record_key, took, done.saved_seconds)
 
 
 def _travelling(value: Any) -> Any:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from gpucache.digests import value_digest
+from gpucache.fingerprint.project import root_of
 from gpucache.flows.binding import Binder
+from gpucache.flows.by_name import imported, named
 from gpucache.flows.session import current_session
 from gpucache.flows.sizes import parse_bytes
+from gpucache.memo import Watch, generation_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,21 +53,26 @@ class Resident(Generic[P, R]):
             value_digest(values[index], symbols=symbols, name=self._binder.names[index])
             for index in self._binder.counted
         )
-        key = (symbols.of(self.fn).digest, kwargs.get("device"), identities)
+        key = (symbols.of(self.fn).digest, generation_of(self.fn.__code__), kwargs.get("device"), identities)
         return cast(
             "R",
-            session.residents.get(key, self.name, lambda: self.fn(*args, **kwargs), self.gpu_memory_bytes),
+            session.residents.get(key, self.name, lambda: self._load(args, kwargs), self.gpu_memory_bytes),
         )
+
+    def _load(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        """Load it, and note which files it is made of: when they change, it is loaded again."""
+        watch = Watch(root_of(self.fn.__code__.co_filename), str(current_session().store.path)).start()
+        try:
+            return self.fn(*args, **kwargs)
+        finally:
+            watch.stop()
 
     def __repr__(self) -> str:
         return f"<resident {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        found: Any = sys.modules.get(self.fn.__module__)
-        for step in self.fn.__qualname__.split("."):
-            found = getattr(found, step, None)
-        if found is self and self.fn.__module__ != "__main__":
-            return _by_name, (self.fn.__module__, self.fn.__qualname__)
+        if named(self.fn) is self:
+            return imported, (self.fn.__module__, self.fn.__qualname__)
         return _blank, (), {"fn": self.fn, "gpu_memory_bytes": self.gpu_memory_bytes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -95,15 +102,6 @@ def _device() -> str:
 
     context = current()
     return "cpu" if context is None else context.device
-
-
-def _by_name(module: str, qualname: str) -> Resident[..., Any]:
-    import importlib
-
-    found: Any = importlib.import_module(module)
-    for step in qualname.split("."):
-        found = getattr(found, step)
-    return cast("Resident[..., Any]", found)
 
 
 def _blank() -> Resident[..., Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
@@ -12,12 +11,13 @@ from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 from gpucache.errors import NotCacheable
 from gpucache.flows import dispatch
 from gpucache.flows.binding import Binder
+from gpucache.flows.by_name import imported, named
 from gpucache.flows.future import Future
 from gpucache.flows.identify import Called, Code
 from gpucache.flows.options import Options, OptionsGiven
 from gpucache.flows.session import Session, current_session
 from gpucache.flows.watcher import watcher
-from gpucache.memo import Explanation, Key, explain
+from gpucache.memo import Explanation, Key, forget
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,11 +61,7 @@ class AnyTask:
 
     def explain(self, *args: Any, **kwargs: Any) -> Explanation:
         """Whether the call would hit, and if not, what changed. Runs nothing."""
-        session, called = current_session(), self._called(args, kwargs)
-        notes = called.code.fingerprint.notes
-        return explain(
-            session.store, self.name, called.key, called.parts(), own=called.own_component(), notes=tuple(notes)
-        )
+        return self._called(args, kwargs).explained(current_session().store)
 
     def forget(self, *args: Any, **kwargs: Any) -> int:
         """Drop the record of the call with these arguments; without any, all of this task's. Returns how many.
@@ -75,7 +71,8 @@ class AnyTask:
         store = current_session().store
         if not args and not kwargs:
             return store.forget_task(self.name)
-        return int(store.forget(self._called(args, kwargs).key))
+        called = self._called(args, kwargs)
+        return int(forget(store, called.key, called.root))
 
     def code(self, session: Session) -> Code:
         """The task's code as it is now: its fingerprint, and the header of its keys."""
@@ -124,10 +121,8 @@ class AnyTask:
 
         By value, the function is set after the task exists, so that a task that calls itself ends.
         """
-        found: Any = sys.modules.get(self.fn.__module__)
-        for step in self.fn.__qualname__.split("."):
-            found = getattr(found, step, None)
-        if isinstance(found, AnyTask) and found.fn is self.fn and self.fn.__module__ != "__main__":
+        found = named(self.fn)
+        if isinstance(found, AnyTask) and found.fn is self.fn:
             return _by_name, (self.fn.__module__, self.fn.__qualname__, self.options, self.name)
         return _blank, (type(self),), {"fn": self.fn, "options": self.options, "name": self.name}
 
@@ -250,16 +245,8 @@ def _in_residence(value: Any) -> Any:
 
 
 def _by_name(module: str, qualname: str, options: Options, name: str) -> AnyTask:
-    import importlib
-
-    found: Any = importlib.import_module(module)
-    for step in qualname.split("."):
-        found = getattr(found, step)
-    return (
-        cast("AnyTask", found)
-        if found.options == options and found.name == name
-        else type(found)(found.fn, options, name)
-    )
+    found = cast("AnyTask", imported(module, qualname))
+    return found if found.options == options and found.name == name else type(found)(found.fn, options, name)
 
 
 def _blank(kind: type[AnyTask]) -> AnyTask:

@@ -4,33 +4,50 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gpucache.events import CallEnded, State, hooks
 
 if TYPE_CHECKING:
+    from gpucache.flows.future import Future
     from gpucache.flows.identify import Called
     from gpucache.flows.tasks import AnyTask
 
 
-class Outcome:
-    """How a call ended, as its watcher is told. Made when it ended; `started` is a perf_counter() reading, s."""
+class Why(NamedTuple):
+    """Why a call ran: one sentence for each reason, and the key of the record that they compare it with."""
 
-    __slots__ = ("reasons", "result", "saved_seconds", "seconds", "started_at", "state")
+    reasons: tuple[str, ...] = ()
+    compared_with: bytes | None = None
+
+
+NO_REASON = Why()
+
+
+class Outcome:
+    """How a call ended, as its watcher is told.
+
+    Made when it ended; `started` is a perf_counter() reading, s. `seconds` is what the body took, where it is known;
+    else the time since the call was made, which for a submitted call has its inputs' in it.
+    """
+
+    __slots__ = ("result", "saved_seconds", "seconds", "started_at", "state", "why")
 
     def __init__(
         self,
         state: State,
         started: float,
         *,
+        seconds: float | None = None,
         saved_seconds: float = 0.0,
-        reasons: tuple[str, ...] = (),
+        why: Why = NO_REASON,
         result: bytes | None = None,
     ) -> None:
         self.state = state
-        self.seconds = time.perf_counter() - started
-        self.started_at = time.time() - self.seconds
-        self.saved_seconds, self.reasons, self.result = saved_seconds, reasons, result
+        elapsed = time.perf_counter() - started
+        self.seconds = elapsed if seconds is None else seconds
+        self.started_at = time.time() - elapsed
+        self.saved_seconds, self.why, self.result = saved_seconds, why, result
 
 
 class Watcher(Protocol):
@@ -48,6 +65,9 @@ class Watcher(Protocol):
 
     def plan(self, task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer a call without running it."""
+
+    def submitted(self, future: Future[Any]) -> None:
+        """A call was submitted."""
 
     def begin(self, task: AnyTask) -> int:
         """A call was made. Returns its place in the order of calls."""
@@ -88,12 +108,13 @@ class Watched:
         called: Called | None,
         state: State,
         *,
+        seconds: float | None = None,
         saved_seconds: float = 0.0,
-        reasons: tuple[str, ...] = (),
+        why: Why = NO_REASON,
         result: bytes | None = None,
     ) -> None:
-        """The call ended just now."""
-        outcome = Outcome(state, self.started, saved_seconds=saved_seconds, reasons=reasons, result=result)
+        """The call ended just now; `seconds` is what its body took, if it ran."""
+        outcome = Outcome(state, self.started, seconds=seconds, saved_seconds=saved_seconds, why=why, result=result)
         if self._seen is not None:
             self._seen.end(self._place, self.task, called, outcome)
         if hooks.is_heard:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import secrets
 import time
+import types
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gpucache.digests import combine
 from gpucache.errors import (
     ArgumentMutated,
-    GpuCacheError,
+    NotCacheable,
     NotIdentifiable,
     NotStorable,
     RecordCorrupt,
@@ -25,7 +26,11 @@ from gpucache.errors import (
     ValidationFailed,
 )
 from gpucache.events import Degraded, State, hooks
+from gpucache.memo import sources
+from gpucache.memo.explain import SAID
+from gpucache.memo.inputs import lookup, parts_of_inputs, remember
 from gpucache.memo.key import Parts
+from gpucache.memo.watching import Watch
 from gpucache.store import Manifest, Record, Store
 
 Digester = Callable[[object], bytes]
@@ -42,11 +47,14 @@ class Work:
     Attributes:
         body: Runs the user's function on arguments that are already values.
         key: None for a call that is not memoised; its result is still digested, for what lies below it.
+        source: Gives the text of a component of the parts that is code.
         arguments: By parameter, as the body gets them; compared before and after.
         digest: The identity of a value, as the key was made with.
         unchanged: Names of globals that changed since the key was made, empty if none.
         forced: Run even if a record is there.
         strict: A result that can't be stored is an error, not a warning.
+        root: The project's directory: names of files that the body reads are relative to it.
+        keepers: Code that the body reaches and that keeps what it reads (lru_cache).
         travels: The result leaves this process by its manifest alone: Done.value is None, and one that can't be
             stored can't be returned either.
     """
@@ -56,6 +64,7 @@ class Work:
     key: bytes | None
     digest: Digester
     parts: Callable[[], Parts] = dict
+    source: Callable[[str], str] = lambda _: ""
     arguments: Mapping[str, object] = field(default_factory=dict)
     argument_digests: Mapping[str, bytes] = field(default_factory=dict)
     changed_globals: Callable[[], tuple[str, ...]] = tuple
@@ -65,6 +74,8 @@ class Work:
     strict: bool = False
     travels: bool = False
     note: Mapping[str, str | float | int] = field(default_factory=dict)
+    root: str = ""
+    keepers: frozenset[types.CodeType] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +113,9 @@ class Takeoff(AbstractContextManager["Done | None"]):
         self._flight.__enter__()
         try:
             return (
-                None if self._work.forced or self._work.key is None else find(self._store, self._work.key, State.JOINED)
+                None
+                if self._work.forced or self._work.key is None
+                else find(self._store, self._work.key, State.JOINED, self._work.root)
             )
         except BaseException:
             self._flight.__exit__(None, None, None)
@@ -112,9 +125,9 @@ class Takeoff(AbstractContextManager["Done | None"]):
         self._flight.__exit__(None, None, None)
 
 
-def find(store: Store, key: bytes, state: State = State.HIT) -> Done | None:
+def find(store: Store, key: bytes, state: State = State.HIT, root: str = "") -> Done | None:
     """Look a key up and load its value. A record whose bytes are damaged or gone is a miss."""
-    record = store.lookup(key)
+    record = lookup(store, key, root)
     if record is None:
         return None
     try:
@@ -126,48 +139,74 @@ def find(store: Store, key: bytes, state: State = State.HIT) -> Done | None:
 
 def run_and_publish(store: Store, work: Work) -> Done:
     """Run the body here and now, check it, store its result."""
+    watch = watch_of(store, work)
     started = time.perf_counter()
-    value = work.body()
-    return publish(store, work, value, time.perf_counter() - started)
+    try:
+        value = work.body()
+    finally:
+        seconds = time.perf_counter() - started
+        watch.stop()
+    return publish(store, work, value, seconds, watch)
 
 
-def publish(store: Store, work: Work, value: object, seconds: float) -> Done:
+def watch_of(store: Store, work: Work) -> Watch:
+    """Begin to watch what the body reads."""
+    return Watch(work.root, str(store.path), work.arguments.values(), work.keepers).start()
+
+
+def publish(store: Store, work: Work, value: object, seconds: float, watch: Watch) -> Done:
     """Check what a body gave and store it. `value` is the body's result, `seconds` the time it took."""
     _refuse_side_effects(work)
     checked(work.task, work.validate, value)
+    _refuse_randomness(work, watch)
+    changed = watch.changed()
+    if changed is not None and work.key is not None:
+        why = f"{changed.name} was changed while the task ran, so nobody knows which content the result is of"
+        work = replace(work, key=None)
+        say_not_stored(work.task, why)
     try:
-        return _store_result(store, work, value, seconds)
+        return _store_result(store, work, value, seconds, watch)
     except (NotStorable, StoreFull) as problem:
         if work.travels or (work.strict and not isinstance(problem, StoreFull)):
             raise
-        say_not_stored(work.task, problem)
+        say_not_stored(work.task, str(problem))
         return Done(State.UNCACHED, value, None, None, seconds)
 
 
-def say_not_stored(task: str, problem: GpuCacheError) -> None:
-    """Warn that a result was computed and returned, but could not be kept."""
-    hooks.emit(Degraded(f"task {task!r}: its result was not stored", str(problem)))
-    warnings.warn(f"task {task!r}: its result was returned but not stored: {problem}", ResultNotStored, stacklevel=4)
+def say_not_stored(task: str, why: str) -> None:
+    """Warn that a result was computed and returned, but not kept."""
+    hooks.emit(Degraded(f"task {task!r}: its result was not stored", why))
+    warnings.warn(f"task {task!r}: its result was returned but not stored: {why}", ResultNotStored, stacklevel=4)
 
 
-def _store_result(store: Store, work: Work, value: object, seconds: float) -> Done:
+def _store_result(store: Store, work: Work, value: object, seconds: float, watch: Watch) -> Done:
     manifest = store.write(value, _result_digest(work, value))
     if work.key is None:
         return Done(State.UNCACHED, None if work.travels else value, manifest, None, seconds)
-    table = work.parts()
+    inputs = watch.inputs()
+    table = {**work.parts(), **parts_of_inputs(inputs)}
     record = Record(
-        key=work.key,
+        key=remember(store, work.key, inputs) if inputs else work.key,
         task=work.task,
         result=manifest,
         parts=b"",
         seconds=seconds,
         created_at=time.time(),
         run_id=work.run_id,
-        note=dict(work.note),
+        note={**work.note, **({SAID: "; ".join(watch.notes)} if watch.notes else {})},
     )
     store.publish(record, table)
+    sources.keep(store, table, work.source)
     # What the first caller gets is what every later caller gets: mapped and read-only where a hit would be.
     return Done(State.RAN, None if work.travels else store.read(manifest), manifest, record, seconds)
+
+
+def _refuse_randomness(work: Work, watch: Watch) -> None:
+    used = next((note for note in watch.notes if "random" in note), None)
+    if work.strict and used is not None and work.key is not None:
+        raise NotCacheable(
+            work.task, used, "make a generator of its own from an argument: numpy.random.default_rng(seed)"
+        )
 
 
 def _refuse_side_effects(work: Work) -> None:

@@ -6,11 +6,19 @@ Runs nothing. The kinds of reasons are a closed set, so that a program can act o
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from gpucache.memo import sources
+from gpucache.memo.inputs import PROJECT, lists_now, lookup, parts_of_inputs, without_inputs
 from gpucache.memo.key import Parts
+from gpucache.memo.sources import CodeChange
 from gpucache.store import Record, Store
+
+SAID = "said"
+ACCEPTED = "accepted"
+"""Fields of a record's note: what was noticed while its body ran, and who carried it over an edit, and why."""
+"""In a record's note: what was noticed while its body ran, and can't be counted."""
 
 CANDIDATES = 64
 """How many of a task's newest records are compared: enough for a sweep, few enough to stay in milliseconds."""
@@ -61,7 +69,8 @@ class Explanation:
         reasons: For a miss, root causes first; empty for a hit.
         compared_with: Key of the record that the reasons compare with, hex; None if the task never ran.
         seconds: What the call took when it ran (a hit), or what the nearest call took (a miss); None if unknown.
-        notes: What the fingerprint could not see.
+        notes: What the fingerprint could not see, and what was noticed when it ran.
+        code: For a miss, the functions that are not what they were, with their texts.
     """
 
     task: str
@@ -71,6 +80,7 @@ class Explanation:
     compared_with: str | None = None
     seconds: float | None = None
     notes: tuple[str, ...] = ()
+    code: tuple[CodeChange, ...] = ()
 
     def __str__(self) -> str:
         if self.hit:
@@ -80,27 +90,44 @@ class Explanation:
 
 
 def explain(
-    store: Store, task: str, key: bytes, parts: Parts, *, own: str = "", notes: tuple[str, ...] = ()
+    store: Store,
+    task: str,
+    key: bytes,
+    parts: Parts,
+    *,
+    own: str = "",
+    notes: tuple[str, ...] = (),
+    root: str = "",
+    source: Callable[[str], str] | None = None,
 ) -> Explanation:
     """Explain the call of `task` with this key and parts against what the store holds.
 
     Args:
         own: The component that is the task's own code, to tell it from its helpers'.
+        root: The project's directory.
+        source: Gives the text of a component of the parts that is code.
     """
-    record = store.lookup(key)
+    record = lookup(store, key, root)
     if record is not None:
+        said = [str(record.note[what]) for what in (SAID, ACCEPTED) if what in record.note]
+        notes = (*notes, *(note for text in said for note in text.split("; ")))
         gone = () if store.has(record.result) else (Reason(Kind.EVICTED, "its stored result is gone"),)
         return Explanation(task, key.hex(), not gone, gone, key.hex(), record.seconds, notes)
+    now = next(lists_now(store, key, root), None)
+    parts = parts if now is None else {**parts, **parts_of_inputs(now)}
     nearest = _nearest(store, task, parts)
     if nearest is None:
         return Explanation(task, key.hex(), False, (Reason(Kind.NEVER_RUN, task),), notes=notes)
-    before, reasons = nearest[0], tuple(_reasons(nearest[1], parts, own))
-    return Explanation(task, key.hex(), False, reasons, before.key.hex(), before.seconds, notes)
+    # What a call that never ran with this code or these arguments will read, nobody knows.
+    table = without_inputs(nearest[1]) if now is None else nearest[1]
+    before, reasons = nearest[0], _reasons(table, parts, own)
+    code = sources.changes(store, table, parts, source)
+    return Explanation(task, key.hex(), False, reasons, before.key.hex(), before.seconds, notes, code)
 
 
 def differences(before: Parts, after: Parts, own: str = "") -> tuple[Reason, ...]:
     """The reasons why two calls are not the same, root causes first."""
-    return tuple(_reasons(before, after, own))
+    return _reasons(before, after, own)
 
 
 def _nearest(store: Store, task: str, parts: Parts) -> tuple[Record, Parts] | None:
@@ -122,6 +149,9 @@ _ORDER = {
     "const": 1,
     "closure": 1,
     "arg": 2,
+    "file": 2,
+    "listing": 2,
+    "variable": 2,
     "version": 3,
     "package": 4,
     "python": 5,
@@ -136,16 +166,22 @@ _KINDS = {
     "environment": Kind.ENVIRONMENT,
     "resident": Kind.RESIDENT,
     "file": Kind.FILE,
+    "listing": Kind.FILE,
     "variable": Kind.VARIABLE,
 }
 
 
-def _reasons(before: Parts, after: Parts, own: str) -> Iterator[Reason]:
+def _reasons(before: Parts, after: Parts, own: str) -> tuple[Reason, ...]:
+    """Each once: a file may be known by a path of the body's and by one among its arguments."""
+    return tuple(dict.fromkeys(_all_reasons(before, after, own)))
+
+
+def _all_reasons(before: Parts, after: Parts, own: str) -> Iterator[Reason]:
     changed = [name for name in {**before, **after} if before.get(name, (b"",))[0] != after.get(name, (b"",))[0]]
     for name in sorted(changed, key=lambda name: (_ORDER.get(name.partition(":")[0], 9), name != own, name)):
         group, _, subject = name.partition(":")
         was, now = (table[name][1] if name in table else None for table in (before, after))
-        yield Reason(_kind(group, name, own, was, now), subject or group, was, now)
+        yield Reason(_kind(group, name, own, was, now), subject.removeprefix(PROJECT) or group, was, now)
 
 
 def _kind(group: str, name: str, own: str, was: str | None, now: str | None) -> Kind:
@@ -165,12 +201,8 @@ def _sentence(reason: Reason) -> str:
             where = after or before or reason.subject
             verb = "changed" if before is not None and after is not None else "is new" if before is None else "is gone"
             return f"{where} {verb}"
-        case Kind.ARGUMENT:
-            return f"argument {reason.subject} {before} -> {after}"
         case Kind.INPUT_CONTENT:
             return f"argument {reason.subject}: its content changed ({after})"
-        case Kind.CONSTANT:
-            return f"constant {reason.subject} {before} -> {after}"
         case Kind.ENVIRONMENT | Kind.VERSION:
             if before and after:
                 return f"{before} -> {after}"
@@ -182,4 +214,14 @@ def _sentence(reason: Reason) -> str:
         case Kind.EVICTED | Kind.CORRUPT | Kind.NOT_CACHEABLE:
             return reason.subject
         case _:
-            return f"{reason.subject} {before} -> {after}"
+            return _from_to(reason)
+
+
+_CALLED = {Kind.ARGUMENT: "argument ", Kind.CONSTANT: "constant ", Kind.FILE: "file ", Kind.VARIABLE: "variable "}
+
+
+def _from_to(reason: Reason) -> str:
+    subject = _CALLED.get(reason.kind, "") + reason.subject
+    if reason.before == reason.after:
+        return f"{subject}: its content changed ({reason.after})"
+    return f"{subject} {reason.before} -> {reason.after}"

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gpucache.config import cuda_variables
 from gpucache.errors import BadSetting, RuntimeUnreachable, WorkersBroken
 from gpucache.events import Degraded, WorkerDied, WorkerStarted, hooks
 from gpucache.runtime import actions, events
@@ -25,7 +26,7 @@ from gpucache.runtime.demand import Resources
 from gpucache.runtime.engine import Capacity, Engine, Stage
 from gpucache.runtime.gpus import GpusOfFleet
 from gpucache.runtime.timers import Timers
-from gpucache.telemetry import Fleet, read_fleet
+from gpucache.telemetry import CudaSettings, Fleet, read_fleet, visible
 from gpucache.workers import messages
 from gpucache.workers.kind import CallId, Kind, WorkerId
 from gpucache.workers.pool import HasAnswered, HasEnded, IsReady, Pool, Report, Starter
@@ -265,10 +266,10 @@ class Driver:
             return True
         with self._lock:
             if self._fleet_has_gpus is None:
-                fleet = self._read_fleet()
-                self._fleet_has_gpus = bool(fleet.gpus)
+                fleet = visible(self._read_fleet(), CudaSettings.from_env(cuda_variables()))
+                self._fleet_has_gpus = bool(fleet.devices)
                 self._engine.use_gpus(GpusOfFleet(fleet))
-                if not fleet.gpus:
+                if not fleet.devices:
                     why = "; ".join(fleet.problems) or "NVML shows none"
                     hooks.emit(Degraded("tasks that ask for a GPU run on CPUs", why))
         return self._fleet_has_gpus

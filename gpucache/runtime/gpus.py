@@ -1,7 +1,8 @@
 """Which GPU a worker gets: by share and by memory, on the one where least is left. Pure: a fleet goes in, UUIDs come out.
 
-A share counts in thousandths, so that three thirds fit on a GPU. A worker holds what it was given as long as it lives.
-Memory is what was free when the fleet was read: what others take later is theirs to answer for.
+A GPU that is cut into MIG instances is as many places as it has of them. A share counts in thousandths, so that three
+thirds fit on a GPU. A worker holds what it was given as long as it lives. Memory is what was free when the fleet was read:
+what others take later is theirs to answer for.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class GpusOfFleet:
     """The engine's GpuPlaces on this machine's GPUs. Not thread-safe: the engine is its only caller."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self._gpus = [_Gpu(gpu.uuid, gpu.memory_free_bytes) for gpu in fleet.gpus]
+        self._gpus = [_Gpu(device.uuid, device.room_bytes) for device in fleet.devices]
         self._held: dict[WorkerId, tuple[_Part, ...]] = {}
 
     def fits(self, kind: Kind, members: int) -> str | None:

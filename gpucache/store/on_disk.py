@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from gpucache import codec
 from gpucache.codec.file import NAME as FILE
+from gpucache.codec.structure import STRUCT
 from gpucache.digests import ALGORITHM, Digest, remember, remembered, value_digest
 from gpucache.errors import BlobMissing, NoSuchRecord, RecordCorrupt, StoreClosed, Untrusted
 from gpucache.store import upkeep
@@ -34,7 +35,7 @@ from gpucache.store.values import Values
 INLINE_MAX_BYTES = 16 * 1024
 
 SAFE = ("plain", "array")
-"""Codecs to which it makes no difference whether the store is trusted."""
+"""Codecs to which it makes no difference whether the store is trusted. Nor does it to STRUCT, where it holds no bulk."""
 
 
 class Store:
@@ -195,7 +196,8 @@ class Store:
             Untrusted: It would be unpickled, and others can write to this store.
         """
         values = self._opened()
-        why_not = None if manifest.codec in SAFE else self._why_not_trusted()
+        is_safe = manifest.codec in SAFE or (manifest.codec == STRUCT and not manifest.parts)
+        why_not = None if is_safe else self._why_not_trusted()
         if manifest.pickled and why_not is not None:
             raise Untrusted(str(self.path), why_not)
         try:

@@ -121,13 +121,15 @@ def open_store(path: str) -> Store:
 
 
 _stores: dict[str, Store] = {}
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def _without_our_frames(raised: BaseException) -> BaseException:
-    """The exception with its traceback beginning in the user's code."""
-    if raised.__traceback__ is not None and raised.__traceback__.tb_next is not None:
-        return raised.with_traceback(raised.__traceback__.tb_next)
-    return raised
+    """The exception with its traceback beginning in the user's code; whole, if it was raised in ours."""
+    trace = raised.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        trace = trace.tb_next
+    return raised if trace is None else raised.with_traceback(trace)
 
 
 def _not_storable(result: object, problem: Exception) -> NotStorable:

@@ -28,8 +28,10 @@ def _process_started_at_ns() -> int:
             uptime_s = float(file.read().split()[0])
     except (OSError, ValueError, IndexError):
         return 0
-    started_s = time.time() - (uptime_s - ticks / os.sysconf("SC_CLK_TCK"))
-    return int((started_s - 1.0) * 1e9)
+    running_s = uptime_s - ticks / os.sysconf("SC_CLK_TCK")
+    if running_s < 0:
+        return 0  # a container that gives its own uptime, and the host's ticks
+    return int((time.time() - running_s - 1.0) * 1e9)
 
 
 class Watch:

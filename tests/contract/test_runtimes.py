@@ -93,6 +93,7 @@ def test_exceptions_arrive_whole(runtime: str) -> None:
     if runtime != "inline":
         assert isinstance(caught.value.__cause__, RemoteTraceback)
         assert "in fails" in str(caught.value.__cause__)
+        assert "in execute" not in str(caught.value.__cause__)  # none of gpucache's own frames
 
 
 def test_failed_input_skips_what_takes_it(runtime: str) -> None:

@@ -31,7 +31,7 @@ def states(document: dict[str, Any], run: str) -> list[tuple[str, str]]:
     return [(call["task"], call["state"]) for call in document["runs"][run]["calls"]]
 
 
-TASKS = ["load", "augment", "features", "train", "augment", "features", "evaluate", "draw"]
+TASKS = ["load", "augment", "features", "train", "augment", "features", "evaluate", "certainty", "draw"]
 
 
 def test_cold_run_runs_everything(digits: dict[str, Any]) -> None:
@@ -46,12 +46,11 @@ def test_second_run_hits_everything(digits: dict[str, Any]) -> None:
 
 
 def test_one_edit_reruns_only_what_it_changed(digits: dict[str, Any]) -> None:
-    """`train` was edited: it runs, and what takes its changed output; what is above it hits. The reason names it."""
-    ran = [task for task, state in states(digits, "edited") if state == "ran"]
-    assert ran == ["train", "evaluate", "draw"]
-    reasons = next(call["reasons"] for call in digits["runs"]["edited"]["calls"] if call["task"] == "train")
-    assert len(reasons) == 1
-    assert "train changed" in reasons[0]
+    """The helper `scores` was edited: its callers run, and `draw`, which takes an unchanged output of one, hits."""
+    ran = [call for call in digits["runs"]["edited"]["calls"] if call["state"] == "ran"]
+
+    assert [call["task"] for call in ran] == ["evaluate", "certainty"]
+    assert {reason for call in ran for reason in call["reasons"]} == {"pipeline.py:73 scores changed"}
 
 
 def test_intermediate_tensors_are_large(digits: dict[str, Any]) -> None:
@@ -87,5 +86,8 @@ def test_search_shows_what_warmth_saves(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert {state for _, state in states(document, "again")} == {"hit"}
-    warm = min(query["seconds"] for query in document["warm"][1:])
-    assert document["runs"]["fresh"]["process_seconds"] > 5 * warm
+    edited = states(document, "edited")
+    assert edited.count(("embed", "ran")) == 1  # one batch of all of them
+    assert edited.count(("embed", "hit")) > 10
+    warm = min(later["seconds"] for later in document["warmth"]["later"])
+    assert document["warmth"]["alone"]["process_seconds"] > 5 * warm

@@ -54,9 +54,25 @@ def test_links_lead_somewhere(page: str) -> None:
     """Every file and every test that a page names exists."""
     text = (ROOT / page).read_text()
     links = re.findall(r"\]\(([^)#:]+)\)", text)
-    tests = re.findall(r"`((?:tests|benchmarks|csrc)/[\w/]+\.\w+)", text)
+    files = re.findall(r"`((?:tests|benchmarks|csrc)/[\w/]+\.\w+)", text)
 
-    assert [name for name in links + tests if not (ROOT / name).exists()] == []
+    assert [name for name in links + files if not (ROOT / name).exists()] == []
+
+
+def test_every_invariant_names_the_test_that_guards_it() -> None:
+    """Each numbered invariant of ARCHITECTURE.md names at least one test, and each named test is there."""
+    text = (ROOT / "ARCHITECTURE.md").read_text().partition("## Invariants")[2].partition("\n## ")[0]
+    invariants = re.split(r"^\d+\. ", text, flags=re.MULTILINE)[1:]
+    guards = [re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", invariant) for invariant in invariants]
+
+    assert len(invariants) >= 10
+    assert [invariant for invariant, named in zip(invariants, guards, strict=True) if not named] == []
+    assert [
+        f"{file}::{name}"
+        for named in guards
+        for file, name in named
+        if not re.search(rf"def {name}\(", (ROOT / file).read_text())
+    ] == []
 
 
 def test_readme_is_short() -> None:

@@ -31,7 +31,10 @@ HOMES = {
 
 # Who may touch os.environ, and why.
 ENVIRONMENT = {
+    "memo/inputs.py": "what variables that a body looked up are now",
+    "memo/watching.py": "to see which variables a body looks up",
     "config.py": "reads the settings, once",
+    "flows/surroundings.py": "gives a warm worker the variables that the program has by now",
     "workers/local.py": "gives a worker process its environment",
     "workers/main.py": "is a worker process, and sets its own environment",
     "workers/on_ray.py": "gives Ray and its actors theirs",
@@ -40,13 +43,13 @@ ENVIRONMENT = {
 # Who may read the wall clock (time.time, time_ns, datetime.now); durations, by monotonic clocks, are nobody's secret.
 CLOCK = {
     "memo/execute.py": "when a record was made",
+    "flows/accepting.py": "when an edit was accepted",
     "flows/definition.py": "when a run began and ended",
     "flows/history.py": "how old a run is",
     "flows/watcher.py": "when a call began",
     "ledger/ledger.py": "a run's id begins with its time",
     "store/upkeep.py": "how old a record or a stray file is",
-    "workers/watch.py": "when a process was started",
-    "workers/ship.py": "whether a source file is younger than this process",
+    "workers/watch.py": "whether a source file is younger than this process",
     "telemetry/from_nvml.py": "when a reading was taken",
 }
 
@@ -126,7 +129,7 @@ def test_pure_packages_know_no_process(package: str) -> None:
 
 def test_every_module_says_what_it_is() -> None:
     """From its file name and first line a newcomer knows whether to open it."""
-    silent = [module for module, tree in _modules() if not ast.get_docstring(tree)]
+    silent = [module for module, tree in _modules() if tree.body and not ast.get_docstring(tree)]
 
     assert silent == []
 
@@ -136,7 +139,7 @@ def test_files_stay_small() -> None:
     long = {
         path.relative_to(PACKAGE).as_posix(): lines
         for path in [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx")]
-        if (lines := len(path.read_text().splitlines())) > 700
+        if (lines := len(path.read_text().splitlines())) > 500
     }
 
     assert long == {}

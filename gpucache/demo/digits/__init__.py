@@ -1,1 +1,1 @@
-"""The pipeline of `gpucache demo`."""
+"""The files of `gpucache demo digits`."""

@@ -1,1 +1,1 @@
-"""The pipeline of `gpucache demo search`."""
+"""The files of `gpucache demo search`."""

@@ -1,0 +1,4 @@
+from collections.abc import Callable
+from typing import Any
+
+def install(hook: Callable[[str, tuple[Any, ...]], None]) -> None: ...

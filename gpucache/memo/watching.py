@@ -1,0 +1,424 @@
+"""Watch what a body reads: files by Python's audit events, environment variables by os.environ's own lookups.
+
+Seen is what goes through Python (open, os.open, listdir, scandir, os.environ); what native code opens by itself is not, so a
+path among the arguments, or of a subprocess, that names a file which nobody was seen to open counts as read. Not counted are
+what the body made itself, installed code and data (their versions count), imports, and where Python and libraries look up
+how to run (PATH, OMP_NUM_THREADS).
+"""
+
+from __future__ import annotations
+
+import dis
+import os
+import stat
+import sys
+import threading
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar, Token
+from typing import Any
+
+from gpucache.digests import File
+from gpucache.fingerprint import Project
+from gpucache.fingerprint.project import stdlib_roots
+from gpucache.memo import _audit
+from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, path_of
+from gpucache.memo.randomness import states, used_since
+from gpucache.store import Store
+
+_HOW_TO_RUN = (
+    *(
+        "GPUCACHE_",
+        "PYTHON",
+        "LC_",
+        "OMP_",
+        "MKL_",
+        "OPENBLAS_",
+        "KMP_",
+        "GOTO_",
+        "NUMEXPR_",
+        "CUDA_",
+        "NVIDIA_",
+        "NCCL_",
+    ),
+    *("RAY_", "TORCH", "PYTORCH_", "TRITON_", "NPY_", "NUMPY_", "ARROW_", "POLARS_", "LD_", "XDG_", "DISPLAY", "MPL"),
+)
+_WHERE_TO_RUN = frozenset(
+    [
+        "PATH",
+        "LANG",
+        "LANGUAGE",
+        "TERM",
+        "COLUMNS",
+        "LINES",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "PWD",
+        "SHELL",
+        "USER",
+        "LOGNAME",
+        "TZ",
+    ]
+)
+"""Variables that a library may look up without the result depending on them. The project's own code counts whatever it reads."""
+
+_NO_CONTENT = ("/proc/", "/sys/", "/dev/")
+_STRINGS_AT_MOST = 1000
+_SUBSCRIPT = {dis.opmap[name] for name in ("BINARY_SUBSCR", "BINARY_OP") if name in dis.opmap}
+
+_current: ContextVar[Watch | None] = ContextVar("gpucache_watch", default=None)
+_active: list[Watch] = []
+_starting = threading.Lock()
+_busy = threading.local()
+_project = Project()
+_by_code: dict[types.CodeType, dict[tuple[str, str], tuple[Input, str]]] = {}
+_generations: dict[types.CodeType, int] = {}
+"""What functions were seen to read that keep what they read (lru_cache): who gets it from them later depends on it, too."""
+
+
+class Watch:
+    """What one body reads, from start() to stop(). Threads that it starts count, and bodies of tasks within it.
+
+    Attributes:
+        notes: What was noticed and can't be counted.
+
+    Args:
+        root: The project's directory.
+        own: A directory whose files are gpucache's.
+        arguments: The call's arguments; files given as gpucache.File are content already.
+        keepers: Code of functions that keep what they read.
+    """
+
+    def __init__(
+        self, root: str, own: str, arguments: Iterable[object] = (), keepers: frozenset[types.CodeType] = frozenset()
+    ) -> None:
+        self._root, self._keepers = root, keepers
+        self._given = _paths_in(arguments, File)
+        self._skipped = (*_NO_CONTENT, *stdlib_roots(), own + os.sep)
+        self._inputs: dict[tuple[str, str], Input] = {}
+        self._made: set[str] = set()
+        self._maybe = [path for path in _texts_in(arguments) if _names_a_file(path)]
+        self._lock = threading.Lock()
+        self._token: Token[Watch | None] | None = None
+        self.notes: dict[str, None] = {}
+        self._random: dict[str, object] = {}
+
+    def start(self) -> Watch:
+        """Begin to watch this context."""
+        _install()
+        self._threads = frozenset(sys._current_frames())  # noqa: SLF001  # the only list of all threads, native ones too
+        self._random = states()
+        self._before = {path: self._look("file", path) for path in self._maybe}
+        self._token = _current.set(self)
+        with _starting:
+            _active.append(self)
+        return self
+
+    def stop(self) -> None:
+        """End it; what was read counts for the body around, too."""
+        with _starting:
+            _active.remove(self)
+        if self._token is not None:
+            _current.reset(self._token)
+            self._token = None
+        for name in used_since(self._random):
+            self.notes[f"it uses the global random state of {name}"] = None
+        outer = _current.get()
+        if outer is not None:
+            outer.notes.update(self.notes)
+            outer.add(self._inputs.values())
+            outer._made |= self._made  # noqa: SLF001  # another of this class
+
+    def inputs(self) -> list[Input]:
+        """What was read, each as it was when it was first read."""
+        found = dict(self._inputs)
+        for path in self._maybe:
+            place = "file", self._name(path)
+            if place not in found and not self._is_passed_over(path):
+                found[place] = self._before[path]
+        for code in self._keepers:
+            found = {**{place: one for place, (one, _) in _by_code.get(code, {}).items()}, **found}
+        return list(found.values())
+
+    def changed(self) -> Input | None:
+        """An input that is not any more what it was when it was read, though not by the body's doing; None if all are."""
+        for one in self._inputs.values():
+            if one.kind != "variable" and os.path.abspath(path_of(one.name, self._root)) not in self._made:
+                now = look_at(one.kind, one.name, self._root)
+                if now.digest != one.digest:
+                    return one
+        return None
+
+    def add(self, inputs: Iterable[Input]) -> None:
+        """Count what someone else has read."""
+        with self._lock:
+            for one in inputs:
+                self._inputs.setdefault((one.kind, one.name), one)
+
+    # ------------------------------------------------------------ from the hooks
+
+    def is_of(self, thread: int) -> bool:
+        """Whether a thread without a watch of its own was started by this body (or by another that runs beside it)."""
+        return thread not in self._threads
+
+    def read_path(self, kind: str, path: str, frame: types.FrameType | None) -> None:
+        """A file was opened to be read, or a directory listed."""
+        if self._is_passed_over(path) or _is_incidental(frame):
+            return
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            mode = stat.S_IFREG
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            self._note(kind, self._name(path), frame)
+
+    def read_variable(self, name: str, frame: types.FrameType) -> None:
+        """A variable was looked up."""
+        by_project = _project.has_file(frame.f_code.co_filename)
+        if (by_project or not (name in _WHERE_TO_RUN or name.startswith(_HOW_TO_RUN))) and not _is_incidental(frame):
+            self._note("variable", name, frame)
+
+    def made(self, path: str) -> None:
+        """A file or a directory is written."""
+        with self._lock:
+            self._made.add(os.path.abspath(path))
+
+    def _note(self, kind: str, name: str, frame: types.FrameType | None) -> None:
+        place = kind, name
+        known = self._inputs.get(place)
+        if known is None:
+            known = look_at(kind, name, self._root)
+            with self._lock:
+                known = self._inputs.setdefault(place, known)
+        while frame is not None and not _is_ours(frame):
+            if _project.has_file(frame.f_code.co_filename):
+                _by_code.setdefault(frame.f_code, {})[place] = known, self._root
+            frame = frame.f_back
+
+    def _look(self, kind: str, path: str) -> Input:
+        return look_at(kind, self._name(path), self._root)
+
+    def _name(self, path: str) -> str:
+        return name_of(path, self._root)
+
+    def _is_passed_over(self, path: str) -> bool:
+        absolute = os.path.abspath(path)
+        if absolute.startswith(self._skipped) or "/site-packages/" in absolute or "/dist-packages/" in absolute:
+            return True
+        above = absolute
+        while above not in self._made and above not in self._given:
+            up = os.path.dirname(above)
+            if up == above:
+                return False
+            above = up
+        return True
+
+
+def current_watch() -> Watch | None:
+    """The watch of the body that runs in this context, if one does."""
+    return _current.get()
+
+
+def note_hit(watch: Watch | None, store: Store, key: bytes, record_key: bytes, root: str) -> None:
+    """A body used a record: what that record's body read counts for it, too.
+
+    Args:
+        key, record_key: The call's, and the record's: the same if its body read nothing.
+    """
+    if watch is not None and record_key != key:
+        watch.add(next((now for now in lists_now(store, key, root) if key_with(key, now) == record_key), ()))
+
+
+def generation_of(code: types.CodeType) -> int:
+    """How often something that this function read, and keeps, was found changed since."""
+    known = _by_code.get(code)
+    if known and any(look_at(one.kind, one.name, root).digest != one.digest for one, root in known.values()):
+        _by_code[code] = {}
+        _generations[code] = _generations.get(code, 0) + 1
+    return _generations.get(code, 0)
+
+
+# ---------------------------------------------------------------- hooks
+
+
+class _Environ(os._Environ):  # type: ignore[type-arg]  # noqa: SLF001  # generic in stubs alone; no public name
+    """os.environ, which tells who watches what is looked up."""
+
+    def __getitem__(self, key: Any) -> Any:
+        if _active and type(key) is str:
+            _looked_up(key, sys._getframe(1))  # noqa: SLF001  # who asks is what is asked here
+        return super().__getitem__(key)
+
+
+def _install() -> None:
+    if type(os.environ) is not _Environ:
+        with _starting:
+            if type(os.environ) is not _Environ:
+                os.environ.__class__ = _Environ
+                _audit.install(_heard)
+
+
+def _watches() -> list[Watch]:
+    """Who watches this thread."""
+    watch = _current.get()
+    if watch is not None:
+        return [watch]
+    thread = threading.get_ident()
+    return [watch for watch in list(_active) if watch.is_of(thread)]
+
+
+def _looked_up(name: str, frame: types.FrameType | None) -> None:
+    at = frame
+    while at is not None and at.f_code.co_filename in _ENVIRON_CODE:
+        at = at.f_back
+    if at is None or frame is None or not _is_subscript(frame):
+        return  # the whole environment is copied, for a subprocess: nobody says that this name is read
+    for watch in _watches():
+        watch.read_variable(name, at)
+
+
+def _is_subscript(frame: types.FrameType) -> bool:
+    code = frame.f_code
+    if code.co_filename == _ABC_FILE and code.co_name == "__iter__":
+        return False
+    return frame.f_lasti >= 0 and code.co_code[frame.f_lasti] in _SUBSCRIPT
+
+
+_ABC_FILE = Mapping.get.__code__.co_filename
+_ENVIRON_CODE = frozenset({_ABC_FILE, os.getenv.__code__.co_filename})
+
+
+def _heard(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: what it raises would break the user's call, and what it opens must not be heard again."""
+    if not _active or event not in _EVENTS or getattr(_busy, "now", False):
+        return
+    _busy.now = True
+    try:
+        for watch in _watches():
+            _tell(watch, event, arguments, sys._getframe(1))  # noqa: SLF001  # as above
+    finally:
+        _busy.now = False
+
+
+_UNSEEN = {
+    "os.system": "it runs a subprocess, whose own reads are not seen",
+    "os.posix_spawn": "it runs a subprocess, whose own reads are not seen",
+    "os.fork": "it forks a process, whose own reads are not seen",
+    "socket.connect": "it asks over the network, and what it is told is not seen",
+}
+_EVENTS = frozenset(
+    {
+        *("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "subprocess.Popen", "sqlite3.connect"),
+        *_UNSEEN,
+    }
+)
+
+
+def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.FrameType) -> None:
+    if event in _UNSEEN:
+        watch.notes[_UNSEEN[event]] = None
+        return
+    if event == "subprocess.Popen":
+        watch.notes["it runs a subprocess, whose own reads are not seen"] = None
+        for text in _texts_in((arguments[1],)):
+            if _names_a_file(text):
+                watch.read_path("file", text, frame)
+        return
+    path = _text_of(arguments[1] if event == "os.rename" else arguments[0])
+    if event in ("os.listdir", "os.scandir"):
+        watch.read_path("listing", path or _path_of_descriptor(arguments[0]), frame)
+    elif path is None:
+        return
+    elif event in ("os.mkdir", "os.rename") or (event == "open" and _is_written(arguments[2])):
+        watch.made(path)
+    else:
+        watch.read_path("file", path, frame)
+
+
+def _path_of_descriptor(descriptor: object) -> str:
+    return os.readlink(f"/proc/self/fd/{descriptor}") if isinstance(descriptor, int) else "."
+
+
+def _is_written(flags: object) -> bool:
+    if not isinstance(flags, int):
+        return False
+    new = os.O_TRUNC | os.O_EXCL
+    return flags & os.O_ACCMODE == os.O_WRONLY or bool(flags & os.O_ACCMODE == os.O_RDWR and flags & new)
+
+
+def _is_incidental(frame: types.FrameType | None) -> bool:
+    """Whether this is an import, or a traceback's look at the source."""
+    while frame is not None and not _is_ours(frame):
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib") or file.endswith(_SOURCE_READERS):
+            return not (file.endswith("linecache.py") and _is_inspected(frame))
+        frame = frame.f_back
+    return False
+
+
+def _is_ours(frame: types.FrameType) -> bool:
+    """Whether gpucache called from here: what lies above is not the body's doing."""
+    return str(frame.f_globals.get("__name__", "")).startswith("gpucache.")
+
+
+_SOURCE_READERS = (f"{os.sep}linecache.py", f"{os.sep}tokenize.py")
+
+
+def _is_inspected(frame: types.FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.endswith(f"{os.sep}inspect.py"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+# ---------------------------------------------------------------- paths among values
+
+
+def _texts_in(values: Iterable[object]) -> list[str]:
+    found: dict[str, None] = {}
+    for value in _flat(values, 3):
+        text = _text_of(value)
+        if text and not isinstance(value, File):
+            found[text] = None
+        if len(found) >= _STRINGS_AT_MOST:
+            break
+    return list(found)
+
+
+def _paths_in(values: Iterable[object], kind: type[File]) -> frozenset[str]:
+    return frozenset(os.path.abspath(value.path) for value in _flat(values, 8) if isinstance(value, kind))
+
+
+def _flat(values: Iterable[object], depth: int) -> Iterator[object]:
+    for value in values:
+        if type(value) in (list, tuple, set, frozenset) and depth:
+            yield from _flat(value, depth - 1)  # type: ignore[arg-type]  # a container, by its type
+        elif type(value) is dict and depth:
+            yield from _flat(value.values(), depth - 1)
+        else:
+            yield value
+
+
+def _text_of(value: object) -> str | None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes | os.PathLike) and not isinstance(value, bytearray):
+        try:
+            return os.fsdecode(value)
+        except (TypeError, ValueError, UnicodeError):
+            return None
+    return None
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether a text looks like a path, and is one of a file."""
+    if len(text) > 4096 or "\n" in text or "\0" in text or not (os.sep in text or os.path.splitext(text)[1]):
+        return False
+    try:
+        return os.path.isfile(text)
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,284 @@
+"""The list that must hold: files and environment variables that a task reads beside its arguments.
+
+Before, after and back in real processes, on one store; the files lie in the project, which is copied to another place.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from edit_rows import Row, free, hold
+from pipeline_support import Edit, Project, World
+
+pytestmark = pytest.mark.slow
+
+
+def load(body: str, *more: Edit) -> tuple[Edit, ...]:
+    """`load` with another body, and a file that it may read."""
+    lines = body.replace("\n", "\n    ")
+    old = "    return [float(i) for i in range(n + 1)]"
+    start = "import gpucache as gpc\n"
+    imports = "import csv, glob, json, os, pathlib, subprocess, sys, threading\nfrom pathlib import Path\nimport numpy as np\n"
+    return (
+        ("pipeline.py", old, f"    {lines}"),
+        ("pipeline.py", start, start + imports),
+        ("data.txt", "", "1\n2\n"),
+        ("data/a.txt", "", "1\n"),
+        *more,
+    )
+
+
+CHANGED: tuple[Edit, ...] = (("data.txt", "2", "3"),)
+READ = "[float(line) for line in {}.split()]"
+WAYS = {
+    "open": "with open('data.txt') as file:\n    return [float(line) for line in file]",
+    "read_text": "return " + READ.format("Path('data.txt').read_text()"),
+    "absolute path": "return " + READ.format("(Path(__file__).parent / 'data.txt').read_text()"),
+    "os.open": "fd = os.open('data.txt', os.O_RDONLY)\ntext = os.read(fd, 100).decode()\nos.close(fd)\nreturn "
+    + READ.format("text"),
+    "np.loadtxt": "return list(map(float, np.loadtxt('data.txt')))",
+    "np.fromfile": "return list(map(float, np.fromfile('data.txt', sep=' ')))",
+    "csv": "with open('data.txt', newline='') as file:\n    return [float(row[0]) for row in csv.reader(file)]",
+    "a thread": (
+        "found = []\n"
+        "thread = threading.Thread(target=lambda: found.extend(Path('data.txt').read_text().split()))\n"
+        "thread.start()\nthread.join()\nreturn [float(line) for line in found]"
+    ),
+    "a subprocess": "return "
+    + READ.format("subprocess.run(['cat', './data.txt'], capture_output=True, text=True).stdout"),
+    "read and written elsewhere": (
+        "text = Path('data.txt').read_text()\nPath('copy.txt').write_text(text)\nreturn "
+        + READ.format("Path('copy.txt').read_text()")
+    ),
+    "through a generator": "def lines():\n    yield from open('data.txt')\nreturn [float(line) for line in lines()]",
+}
+FILES = {
+    way: Row(CHANGED, "load", ("file data.txt: its content changed (4 bytes)",), setup=load(body))
+    for way, body in WAYS.items()
+}
+OTHERS = {
+    "a file grows": Row(
+        (("data.txt", "2\n", "2\n3\n"),), "load", ("file data.txt 4 bytes -> 6 bytes",), setup=load(WAYS["open"])
+    ),
+    "a file of another task": free(("other.txt", "", "x"), setup=load(WAYS["open"])),
+    "a new name in a directory": Row(
+        (("data/b.txt", "", "2\n"),),
+        "load",
+        ("file data 1 entries -> 2 entries",),
+        setup=load("return [float(Path(name).read_text()) for name in sorted(glob.glob('data/*.txt'))]"),
+    ),
+    "a file in a listed directory": Row(
+        (("data/a.txt", "1", "7"),),
+        "load",
+        ("file data/a.txt: its content changed",),
+        setup=load("return [float(path.read_text()) for path in Path('data').iterdir()]"),
+    ),
+    "a file that was not there": Row(
+        (("late.txt", "", "5\n"),),
+        "load",
+        ("file late.txt missing -> 2 bytes",),
+        setup=load("try:\n    return [float(open('late.txt').read())]\nexcept FileNotFoundError:\n    return [0.0]"),
+    ),
+    "a file that a helper reads": Row(
+        CHANGED,
+        "clean",
+        ("file data.txt",),
+        setup=load(
+            "return [1.0]",
+            ("deep.py", "return x * FACTOR", "return x * FACTOR + len(open('data.txt').read().replace('2', ''))"),
+        ),
+    ),
+    "a file read at import": Row(
+        (("data.txt", "2", "3"),),
+        "clean",
+        ("constant deep.FACTOR",),
+        setup=load(
+            "return [1.0]",
+            (
+                "deep.py",
+                "FACTOR = 3",
+                "from pathlib import Path\nFACTOR = int(Path(__file__).with_name('data.txt').read_text()[2])",
+            ),
+        ),
+    ),
+    "a file in a helper's cache": Row(
+        CHANGED,
+        "load",
+        ("file data.txt",),
+        setup=load(
+            "helpers.table()\nreturn [1.0]",
+            (
+                "helpers.py",
+                "LIMIT = 10",
+                "import functools\n@functools.cache\ndef table():\n    return open('data.txt').read()\nLIMIT = 10",
+            ),
+            ("helpers.py", "return scale(x) / 2", "return scale(x) + int(table()[2])"),
+        ),
+    ),
+    "a path as an argument, read natively": Row(
+        CHANGED,
+        "load",
+        ("file data.txt",),
+        setup=load(
+            "import ctypes\nlibc = ctypes.CDLL(None)\nlibc.fopen.restype = ctypes.c_void_p\n"
+            "libc.fgetc.argtypes = [ctypes.c_void_p]\nfile = libc.fopen(n.encode(), b'r')\n"
+            "return [float(chr(libc.fgetc(file))) for _ in range(1)]",
+        ),
+        same=True,
+        before={"n": "data.txt"},
+        after={"n": "data.txt"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_22_file_read_by_its_path(world: World, name: str) -> None:
+    """Its content counts, however it is read; the plan names it; the old content finds the old record."""
+    hold(world, FILES[name])
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_22_files_and_directories(world: World, name: str) -> None:
+    """What is read counts, through helpers, caches and imports; what is not read does not."""
+    hold(world, OTHERS[name])
+
+
+def test_22_touched_file(world: World) -> None:
+    """Another time, another inode: the content is the same, so nothing runs."""
+    project = world.project(*load(WAYS["open"]))
+    world.run(project)
+    data = project.root / "data.txt"
+
+    os.utime(data, (1, 1))
+    assert world.run(project).ran == []
+    text = data.read_text()
+    data.unlink()
+    data.write_text(text)
+    assert world.run(project).ran == []
+
+
+def variables(project: Project, world: World, **env: str) -> list[str]:
+    return world.run(project, env=env).ran
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "os.environ['MODE']",
+        "os.environ.get('MODE', '')",
+        "os.getenv('MODE', '')",
+        "str('MODE' in os.environ and os.environ['MODE'])",
+    ],
+)
+def test_22_variable(world: World, way: str) -> None:
+    """A variable that is looked up counts by its value; another does not; the plan names it."""
+    project = world.project(*load(f"return [float(len({way}))]"))
+    world.run(project, env={"MODE": "a", "OTHER": "1"})
+
+    assert variables(project, world, MODE="a", OTHER="2") == []
+    after = world.run(project, env={"MODE": "bc"})
+    assert after.roots == ["load"]
+    assert after.why("load") == after.recorded("load") == ["variable MODE 'a' -> 'bc'"]
+    assert variables(project, world, MODE="a") == []
+
+
+def test_22_variable_that_was_not_set(world: World) -> None:
+    """Looked up in vain is looked up."""
+    project = world.project(*load("return [1.0 if os.environ.get('EXTRA_MODE') else 0.0]"))
+    world.run(project)
+
+    assert world.run(project, env={"EXTRA_MODE": "1"}).why("load") == ["variable EXTRA_MODE unset -> '1'"]
+
+
+def test_22_secrets_are_not_shown(world: World) -> None:
+    """The value of a variable that sounds like a secret counts, and stands in no text."""
+    project = world.project(*load("return [float(len(os.environ['API_TOKEN']))]"))
+    world.run(project, env={"API_TOKEN": "hunter2"})
+
+    after = world.run(project, env={"API_TOKEN": "swordfish"})
+
+    assert after.why("load") == ["variable API_TOKEN: its content changed (<not shown>)"]
+    assert not any(b"swordfish" in path.read_bytes() for path in Path(world.store).rglob("*") if path.is_file())
+
+
+def test_22_environment_for_a_subprocess(world: World) -> None:
+    """Copying the whole environment for a subprocess is not reading each of its variables."""
+    body = "env = {**os.environ, 'X': '1'}\nenv = os.environ.copy()\nsubprocess.run(['true'], env=env)\nreturn [1.0]"
+    project = world.project(*load(body))
+    world.run(project, env={"OTHER": "1"})
+
+    assert variables(project, world, OTHER="2") == []
+
+
+def test_22_own_files_do_not_count(world: World) -> None:
+    """What a body makes and reads again is its own: temporary files, a file rewritten at each run."""
+    body = (
+        "import tempfile\nwith tempfile.TemporaryDirectory() as there:\n    path = Path(there, 'x')\n    path.write_text('1')\n"
+        "    os.listdir(there)\n    Path('log.txt').write_text('a')\n"
+        "    return [float(path.read_text()), len(Path('log.txt').read_text())]"
+    )
+    project = world.project(*load(body))
+    world.run(project)
+    (project.root / "log.txt").write_text("something else")
+
+    assert world.run(project).ran == []
+
+
+def test_22_file_changed_while_it_is_read(world: World) -> None:
+    """A file that another changes while the body runs: the result is returned and not stored, so the next call runs."""
+    body = (
+        "text = Path('data.txt').read_text()\nif 'CHANGE' in os.environ:\n"
+        "    subprocess.run(['sh', '-c', 'echo 9 > data.txt'])\nreturn [float(line) for line in text.split()]"
+    )
+    project = world.project(*load(body))
+    first = world.run(project, env={"CHANGE": "1"})
+    assert first.states[0] == ("load", "uncached")
+
+    after = world.run(project, env={"CHANGE": "1"})
+
+    assert "load" in after.ran
+    assert after.value != first.value
+
+
+def test_22_file_given_as_a_value(world: World) -> None:
+    """gpc.File is content: the same bytes elsewhere are the same call; other bytes at the same path are not."""
+    edits = (
+        (
+            "pipeline.py",
+            "    return [float(i) for i in range(n + 1)]",
+            "    return [float(x) for x in n.read_text().split()]",
+        ),
+        ("pipeline.py", "clean(load(n))", "clean(load(gpc.File(n)))"),
+        ("one.txt", "", "1\n2\n"),
+        ("two.txt", "", "1\n2\n"),
+    )
+    project = world.project(*edits)
+    world.run(project, params={"n": "one.txt"})
+
+    assert world.run(project, params={"n": "two.txt"}).ran == []
+    (project.root / "one.txt").unlink()
+    assert world.run(project, params={"n": "two.txt"}).ran == []
+    (project.root / "two.txt").write_text("5\n")
+    assert world.run(project, params={"n": "two.txt"}).roots == ["load"]
+
+
+def test_22_what_a_nested_task_reads(world: World) -> None:
+    """A task within a task: the outer one depends on what the inner one reads, also when the inner one hits."""
+    edits = (
+        *load("return inner(0)"),
+        (
+            "pipeline.py",
+            "@gpc.task\ndef load",
+            "@gpc.task\ndef inner(x):\n    return [float(line) for line in open('data.txt')]\n\n@gpc.task\ndef load",
+        ),
+    )
+    project = world.project(*edits)
+    world.run(project)
+    assert world.run(project, params={"n": 9}).ran == ["load"]
+
+    after = world.run(project.edited(*CHANGED), params={"n": 9})
+
+    assert after.roots == ["load"]
+    assert after.ran[:2] == ["load", "inner"]
