@@ -19,7 +19,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 import msgspec
 
 from gpucache.digests import remembered, value_digest
-from gpucache.errors import NotIdentifiable, NotStorable, PlanStopped, StoreFull
+from gpucache.errors import NotIdentifiable, NotStorable, PlanStopped, StoreFull, StoreUnusable
 from gpucache.flows.binding import Binder
 from gpucache.flows.future import resolved
 from gpucache.flows.history import Run
@@ -117,7 +117,7 @@ class Flow(Generic[P, R]):
         """run() of arguments that are bound already, under a given id, with the tasks named in `forced` run anyway."""
         session = current_session()
         row = self._row(session, values, run_id or new_run_id())
-        session.ledger.write(row)
+        session.ledger.note(row)
         log = CallLog(session.ledger, row.id)
         bound_args, bound_kwargs = self.binder.unbind(values)
         recorder = Recorder(log, row.id, frozenset(forced))
@@ -135,7 +135,7 @@ class Flow(Generic[P, R]):
             watcher.reset(token)
         log.flush()
         ended = msgspec.structs.replace(ended, ended_at=time.time())
-        session.ledger.write(ended)
+        session.ledger.note(ended)
         if isinstance(outcome, KeyboardInterrupt | SystemExit):
             raise outcome
         return Run(session, ended, outcome)
@@ -193,7 +193,7 @@ def _waited_for(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 def _stored(session: Session, value: Any) -> Manifest | None:
     """The value in the store, or None if it can't be there: a run is worth recording all the same."""
-    with contextlib.suppress(NotStorable, NotIdentifiable, StoreFull):
+    with contextlib.suppress(NotStorable, NotIdentifiable, StoreFull, StoreUnusable):
         known = remembered(value)
         manifest = None if known is None else session.store.manifest_of(known)
         if manifest is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpucache.errors import RecordCorrupt, Untrusted
+from gpucache.errors import RecordCorrupt, StoreFull, Untrusted
 from gpucache.events import State, hooks
 from gpucache.flows.future import Future, futures_in
 from gpucache.flows.identify import Called
@@ -93,7 +93,7 @@ def _hit(session: Session, called: Called, seen: Watcher | None, started: float)
         note_hit(current_watch(), session.store, called.key, record.key, called.root)
     try:
         value = session.store.read(record.result)
-    except (RecordCorrupt, Untrusted):
+    except (RecordCorrupt, StoreFull, Untrusted):
         return _MISS
     if seen is not None or hooks.is_heard:
         Watched(called.task, seen, started).end(

@@ -23,6 +23,7 @@ from gpucache.errors import (
     NotStorable,
     RecordCorrupt,
     StoreFull,
+    StoreUnusable,
     Untrusted,
     ValidationFailed,
 )
@@ -111,7 +112,11 @@ class Takeoff(AbstractContextManager["Done | None"]):
         self._flight: AbstractContextManager[object] = nullcontext() if work.key is None else store.flight(work.key)
 
     def __enter__(self) -> Done | None:
-        self._flight.__enter__()
+        try:
+            self._flight.__enter__()
+        except StoreUnusable as problem:  # a full disk has no room for the file of locks either
+            hooks.emit(Degraded(f"task {self._work.task!r}: others may run the same call", str(problem)))
+            self._flight = nullcontext()
         try:
             return (
                 None
@@ -127,13 +132,13 @@ class Takeoff(AbstractContextManager["Done | None"]):
 
 
 def find(store: Store, key: bytes, state: State = State.HIT, root: str = "") -> Done | None:
-    """Look a key up and load its value. A record whose bytes are damaged or gone is a miss."""
+    """Look a key up and load its value. A record whose bytes are damaged or gone, or can not be given, is a miss."""
     record = lookup(store, key, root)
     if record is None:
         return None
     try:
         value = store.read(record.result)
-    except (RecordCorrupt, Untrusted):
+    except (RecordCorrupt, StoreFull, Untrusted):
         return None
     return Done(state, value, record.result, record, 0.0, record.seconds)
 
@@ -166,8 +171,8 @@ def publish(store: Store, work: Work, value: object, seconds: float, watch: Watc
         work = replace(work, key=None)
     try:
         return _store_result(store, work, value, seconds, watch)
-    except (NotStorable, StoreFull) as problem:
-        if work.travels or (work.strict and not isinstance(problem, StoreFull)):
+    except (NotStorable, StoreFull, StoreUnusable) as problem:
+        if work.travels or (work.strict and isinstance(problem, NotStorable)):
             raise
         say_not_stored(work.task, str(problem))
         return Done(State.UNCACHED, value, None, None, seconds)
@@ -196,19 +201,22 @@ def _store_result(store: Store, work: Work, value: object, seconds: float, watch
     )
     store.publish(record, table)
     sources.keep(store, table, work.source)
-    # What the first caller gets is what every later caller gets: mapped and read-only where a hit would be.
     return Done(
-        State.RAN, None if work.travels else _as_stored(store, work.task, manifest, value), manifest, record, seconds
+        State.RAN, None if work.travels else _as_stored(store, work, manifest, value), manifest, record, seconds
     )
 
 
-def _as_stored(store: Store, task: str, manifest: Manifest, value: object) -> object:
-    """The value as a hit would give it; as the body gave it, where the store is not to be trusted with pickles."""
+def _as_stored(store: Store, work: Work, manifest: Manifest, value: object) -> object:
+    """What every later caller gets: mapped and read-only where a hit would be. The value itself where it can't be read."""
     try:
         return store.read(manifest)
     except Untrusted as problem:
-        hooks.emit(Degraded(f"task {task!r} runs each time", str(problem)))
-        return value
+        say_not_stored(work.task, f"nobody could read it: {problem}")
+    except RecordCorrupt:
+        pass  # a collector was here before us, or the disk is failing: an event says so
+    except OSError as problem:  # no room to check files out, no descriptor or no address space left
+        hooks.emit(Degraded(f"task {work.task!r}: its result is not mapped", str(problem)))
+    return value
 
 
 def _refuse_randomness(work: Work, watch: Watch) -> None:
