@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import enum
 import pathlib
 import struct
@@ -57,6 +58,17 @@ def _memoryview(walker: Walker, value: memoryview) -> None:
     walker.tag(b"", value.format.encode(), struct.pack(f"<{len(shape)}Q", *shape), value.tobytes())
 
 
+def _context_variable(walker: Walker, value: contextvars.ContextVar[Any]) -> None:
+    """A context variable is its name and what it holds here and now."""
+    walker.begin(b"ContextVar", value)
+    walker.child(".name", value.name)
+    try:
+        held: object = (value.get(),)
+    except LookupError:
+        held = None
+    walker.child(".get()", held)
+
+
 def _singleton(walker: Walker, value: object) -> None:
     walker.begin(repr(value).encode(), value)
 
@@ -73,6 +85,7 @@ add_family(enum.Enum, _enum)
 add_encoder(types.MethodType, _method)
 add_encoder(types.MappingProxyType, _mapping_proxy)
 add_encoder(memoryview, _memoryview)
+add_encoder(contextvars.ContextVar, _context_variable)
 add_encoder(type(...), _singleton)
 add_encoder(type(NotImplemented), _singleton)
 # Code is met often: looked up once, it needs no walk along its bases.

@@ -39,6 +39,7 @@ def form_of_code(code: types.CodeType) -> Form:
         refs,
         not words.isdisjoint({"__doc__", "getdoc"}),
         not words.isdisjoint({"__annotations__", "get_type_hints", "signature"}),
+        "__subclasses__" in words,
     )
 
 

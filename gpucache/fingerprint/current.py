@@ -51,7 +51,7 @@ class Reads:
 
     def value(self, value: object) -> None:
         """A value was read that may change in place."""
-        self.values[id(value)] = value
+        self.values[id(value)] = value  # and so it is kept alive, and its id its own
 
     def keep(self, value: object) -> None:
         """Keep a temporary value alive, so that its id stays its own."""
@@ -88,6 +88,16 @@ class Reads:
         if not self.containers and not self.values:
             return unchanged.check
         return Current(unchanged, list(self.containers.values()), list(self.values.values())).check
+
+
+class Subclasses:
+    """The subclasses that a class has now, as a value that is looked at again."""
+
+    def __init__(self, cls: type) -> None:
+        self._cls = cls
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return Subclasses, tuple(type.__subclasses__(self._cls))
 
 
 class Current:

@@ -36,11 +36,12 @@ class Fingerprint:
             `package:numpy`, `python`. What differs between two of these tables is what was changed.
         notes: What could not be seen.
         keepers: Code that is reached and that keeps what it gave, or read: the functions within lru_cache, loaders.
+        path_texts: Texts in it that may name files which native code opens.
         is_current: Whether all names, closures, classes and values that were read are what they were; about
             1 µs for ten names. After it said False, ask Fingerprints.of() again.
     """
 
-    __slots__ = ("_sources", "digest", "is_current", "keepers", "notes", "parts")
+    __slots__ = ("_sources", "digest", "is_current", "keepers", "notes", "parts", "path_texts")
 
     def __init__(
         self,
@@ -50,12 +51,14 @@ class Fingerprint:
         is_current: Callable[[], bool],
         sources: dict[str, Callable[[], str]],
         keepers: frozenset[types.CodeType] = frozenset(),
+        path_texts: tuple[str, ...] = (),
     ) -> None:
         self.digest = digest
         self.parts = parts
         self.notes = notes
         self.is_current = is_current
         self.keepers = keepers
+        self.path_texts = path_texts
         self._sources = sources
 
     def source(self, component: str) -> str:
@@ -136,7 +139,8 @@ class Fingerprints:
         sources = {component: _source_reader(self._context, function) for component, function in functions}
         found = (_text_of(self._context, function) for _, function in functions)
         self._texts.update((text, None) for text in found if text is not None)
-        return Fingerprint(digest, parts, tuple(walk.notes), walk.reads.freeze(), sources, frozenset(walk.keepers))
+        seen = frozenset(walk.keepers), tuple(walk.path_texts)
+        return Fingerprint(digest, parts, tuple(walk.notes), walk.reads.freeze(), sources, *seen)
 
 
 def _text_of(context: Context, function: types.FunctionType) -> SourceText | None:

@@ -47,6 +47,7 @@ def describe_function(walk: Walk, node: Node, function: types.FunctionType, *, d
     if note:
         walk.note(note)
     walk.reads.function(function)
+    walk.code(function.__code__)
     node.items.append(b"function")
     _describe_references(walk, function, form, node.items)
     if "__class__" in function.__code__.co_freevars:  # super() without arguments
@@ -146,6 +147,7 @@ def _describe_live(walk: Walk, function: types.FunctionType, target: Live, items
     if isinstance(obj, types.FunctionType) and attribute in obj.__dict__ and attribute != "__wrapped__":
         walk.describe(obj.__dict__[attribute], f"{target.label}.{attribute}", items)
     if _is_in_project(obj, function):
+        walk.path_texts[str(obj)] = None
         items.append(_path_in_project(obj, function))
     else:
         walk.describe(obj, target.label, items, group="closure" if target.is_closure else "const")

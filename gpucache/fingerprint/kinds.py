@@ -29,6 +29,8 @@ Describer = Callable[["Walk", Any, str, list[Item]], None]
 _CACHES = frozenset({"cache_token", "dispatch_cache", "funcname"})
 """What singledispatch remembers beside its registry; a call changes it."""
 
+_ENVIRON = os._Environ  # no public name
+
 _WRAPPED_AS = ("__wrapped__", "py_func")  # functools.update_wrapper's name, numba's
 
 
@@ -44,6 +46,8 @@ def describer_of(context: Context, obj: Any) -> Describer | None:
         return _describe_module
     if _is_task(obj):
         return _describe_task
+    if isinstance(obj, _ENVIRON):
+        return _describe_environment
     if isinstance(obj, logging.Logger | logging.LoggerAdapter):
         return _describe_logger
     if _wrapped(obj) is not None and not context.is_project_class(kind):
@@ -116,6 +120,10 @@ def _describe_task(walk: Walk, task: Any, label: str, items: list[Item]) -> None
 
 def _describe_logger(_walk: Walk, _logger: object, _label: str, items: list[Item]) -> None:
     items.append(b"a logger")  # its name may be __main__, and what it prints is no result
+
+
+def _describe_environment(_walk: Walk, _environment: object, _label: str, items: list[Item]) -> None:
+    items.append(b"the environment")  # what is looked up in it is seen when the body runs
 
 
 def _describe_partial(walk: Walk, partial: Any, label: str, items: list[Item]) -> None:

@@ -76,6 +76,7 @@ class Form:
         refs: What the slots refer to, in the order in which they first appear.
         reads_doc: The code may look at docstrings, so those count wherever it reaches.
         reads_annotations: The same for annotations.
+        reads_subclasses: The code may ask a class for its subclasses, so those of every class that it reaches count.
     """
 
     pieces: tuple[bytes, ...]
@@ -83,6 +84,7 @@ class Form:
     refs: tuple[Ref, ...]
     reads_doc: bool = False
     reads_annotations: bool = False
+    reads_subclasses: bool = False
 
 
 def form_of(node: FunctionNode) -> Form:
@@ -115,6 +117,7 @@ class _Former:
             tuple(self._refs),
             not self._words.isdisjoint(_DOC_NAMES),
             not self._words.isdisjoint(_ANNOTATION_NAMES),
+            "__subclasses__" in self._words,
         )
 
     # ------------------------------------------------------------ functions and classes

@@ -17,12 +17,13 @@ from typing import Any
 from gpucache.digests import file_digest, hash128
 from gpucache.fingerprint.classes import describe_class
 from gpucache.fingerprint.context import Context
-from gpucache.fingerprint.current import Reads
+from gpucache.fingerprint.current import Reads, Subclasses
 from gpucache.fingerprint.distributions import installed
 from gpucache.fingerprint.functions import describe_function, where
 from gpucache.fingerprint.graph import Item, Node, Value, digest_of, parts_of
 from gpucache.fingerprint.kinds import describer_of
 from gpucache.fingerprint.normal_form import Form
+from gpucache.fingerprint.path_texts import texts_of_code, texts_of_value
 from gpucache.fingerprint.project import file_of_module, name_of_file
 from gpucache.fingerprint.references import References, function_label
 from gpucache.fingerprint.values import Named, Within, digest_of_data, digest_with, is_frozen
@@ -43,6 +44,7 @@ class Walk:
         reads: What it looked at.
         references: Where references lead.
         keepers: Code of functions that keep what they gave (lru_cache).
+        path_texts: Texts that may name files which native code opens.
         met: The outermost object of `above` that was met again, by index; a digest holds only below that.
     """
 
@@ -55,12 +57,14 @@ class Walk:
         self.notes: dict[str, None] = {}
         self.met = len(above)
         self.keepers: set[types.CodeType] = set()
+        self.path_texts: dict[str, None] = {}
         self._above = above
         self._memo: dict[int, bytes] = {} if memo is None else memo
         self._numbered: dict[int, Node] = {}
         self._forms: list[Form] = []
         self._packages: dict[str, bytes] = {}
         self._looked_up: set[str] = set()
+        self._asked: set[int] = set()
 
     # ------------------------------------------------------------ the walk
 
@@ -78,7 +82,7 @@ class Walk:
         else:
             self.describe(root, getattr(root, "__qualname__", type(root).__qualname__), first.items)
         done = 1
-        while done < len(self.nodes):
+        while done < len(self.nodes) or self._found_subclasses():
             self._describe_node(self.nodes[done])
             done += 1
         self._count_texts()
@@ -95,6 +99,20 @@ class Walk:
             describe_module(self, node, obj)
         else:
             self._describe_container(node, obj)
+
+    def _found_subclasses(self) -> bool:
+        """Where code asks classes for their subclasses, count those; whether there are some that were not met before."""
+        count = len(self.nodes)
+        if any(form.reads_subclasses for form in self._forms):
+            for node in self.nodes[:count]:
+                if isinstance(node.obj, type) and id(node) not in self._asked:
+                    self._asked.add(id(node))
+                    self.reads.value(Subclasses(node.obj))
+                    node.items.append(b"subclasses")
+                    subclasses: list[type] = type.__subclasses__(node.obj)
+                    for cls in subclasses:
+                        self.describe(cls, cls.__qualname__, node.items)
+        return len(self.nodes) > count
 
     def _count_texts(self) -> None:
         """Docstrings and annotations of all that was reached, if something that was reached may read them."""
@@ -143,6 +161,7 @@ class Walk:
 
     def _describe_value(self, obj: Any, label: str, items: list[Item], group: str) -> None:
         component = f"{group}:{label}" if label else ""
+        self.path_texts.update(dict.fromkeys(texts_of_value(obj)))
         digest = digest_of_data(self.context, obj, label)
         if digest is not None:
             items.append(Value(component, digest, shown(obj), digest))
@@ -208,11 +227,16 @@ class Walk:
         self.parts.update(walk.parts)
         self.notes.update(walk.notes)
         self.keepers |= walk.keepers
+        self.path_texts.update(walk.path_texts)
         self._packages.update(walk._packages)
         self._forms += walk._forms
         self.reads.merge(walk.reads)
 
     # ------------------------------------------------------------ what is outside
+
+    def code(self, code: types.CodeType) -> None:
+        """A function's code was reached: its literals may name files."""
+        self.path_texts.update(dict.fromkeys(texts_of_code(code)))
 
     def outside(self, path: str) -> bytes:
         """What is written for something of Python, a library, or gpucache; its version is noted."""

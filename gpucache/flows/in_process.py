@@ -93,6 +93,7 @@ def work_of(session: Session, called: Called, watched: Watched, body: Callable[[
         strict=session.config.strict,
         root=called.root,
         keepers=called.code.keepers(called.values),
+        path_texts=called.code.fingerprint.path_texts,
     )
 
 

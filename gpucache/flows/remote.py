@@ -134,6 +134,7 @@ def run_parcel(packed: Parcel) -> Reply:
         strict=session.config.strict,
         root=packed.root,
         keepers=frozenset() if code is None else code.keepers(values),
+        path_texts=() if code is None else code.fingerprint.path_texts,
         travels=True,
     )
     done = execute(store, work)

@@ -56,6 +56,7 @@ class Work:
         forced: Run even if a record is there.
         strict: A result that can't be stored is an error, not a warning.
         root: The project's directory: names of files that the body reads are relative to it.
+        path_texts: Texts in the code that may name files which native code opens.
         keepers: Code that the body reaches and that keeps what it reads (lru_cache).
         travels: The result leaves this process by its manifest alone: Done.value is None, and one that can't be
             stored can't be returned either.
@@ -78,6 +79,7 @@ class Work:
     note: Mapping[str, str | float | int] = field(default_factory=dict)
     root: str = ""
     keepers: frozenset[types.CodeType] = frozenset()
+    path_texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def run_and_publish(store: Store, work: Work) -> Done:
 
 def watch_of(store: Store, work: Work) -> Watch:
     """Begin to watch what the body reads."""
-    return Watch(work.root, str(store.path), work.arguments.values(), work.keepers).start()
+    return Watch(work.root, str(store.path), work.arguments.values(), work.keepers, work.path_texts).start()
 
 
 def publish(store: Store, work: Work, value: object, seconds: float, watch: Watch) -> Done:

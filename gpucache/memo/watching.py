@@ -14,15 +14,15 @@ import stat
 import sys
 import threading
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, Token
 from typing import Any
 
-from gpucache.digests import File
 from gpucache.fingerprint import Project
 from gpucache.fingerprint.project import stdlib_roots
 from gpucache.memo import _audit
 from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, path_of
+from gpucache.memo.named_files import files_named, given_files, text_of, texts_in
 from gpucache.memo.randomness import states, used_since
 from gpucache.store import Store
 
@@ -90,17 +90,23 @@ class Watch:
         own: A directory whose files are gpucache's.
         arguments: The call's arguments; files given as gpucache.File are content already.
         keepers: Code of functions that keep what they read.
+        path_texts: Texts in the code that may name files, whole or in part.
     """
 
     def __init__(
-        self, root: str, own: str, arguments: Iterable[object] = (), keepers: frozenset[types.CodeType] = frozenset()
+        self,
+        root: str,
+        own: str,
+        arguments: Iterable[object] = (),
+        keepers: frozenset[types.CodeType] = frozenset(),
+        path_texts: Iterable[str] = (),
     ) -> None:
         self._root, self._keepers = root, keepers
-        self._given = _paths_in(arguments, File)
+        self._given = given_files(arguments)
         self._skipped = (*_NO_CONTENT, *stdlib_roots(), own + os.sep)
         self._inputs: dict[tuple[str, str], Input] = {}
         self._made: set[str] = set()
-        self._maybe = [path for path in _texts_in(arguments) if _names_a_file(path)]
+        self._maybe = files_named(texts_in(arguments), path_texts)
         self._lock = threading.Lock()
         self._token: Token[Watch | None] | None = None
         self.notes: dict[str, None] = {}
@@ -111,7 +117,6 @@ class Watch:
         _install()
         self._threads = frozenset(sys._current_frames())  # noqa: SLF001  # the only list of all threads, native ones too
         self._random = states()
-        self._before = {path: self._look("file", path) for path in self._maybe}
         self._token = _current.set(self)
         with _starting:
             _active.append(self)
@@ -138,7 +143,7 @@ class Watch:
         for path in self._maybe:
             place = "file", self._name(path)
             if place not in found and not self._is_passed_over(path):
-                found[place] = self._before[path]
+                found[place] = self._look("file", path)  # if the body made it anew, that is what it shall find again
         for code in self._keepers:
             found = {**{place: one for place, (one, _) in _by_code.get(code, {}).items()}, **found}
         return list(found.values())
@@ -180,6 +185,13 @@ class Watch:
         by_project = _project.has_file(frame.f_code.co_filename)
         if (by_project or not (name in _WHERE_TO_RUN or name.startswith(_HOW_TO_RUN))) and not _is_incidental(frame):
             self._note("variable", name, frame)
+
+    def touched(self, path: str) -> None:
+        """A file is given to someone who may read it, write it, or make it: it counts as the body leaves it."""
+        if os.path.isfile(path):
+            self._maybe.append(path)
+        else:
+            self.made(path)
 
     def made(self, path: str) -> None:
         """A file or a directory is written."""
@@ -323,15 +335,16 @@ def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.Fra
         return
     if event == "subprocess.Popen":
         watch.notes["it runs a subprocess, whose own reads are not seen"] = None
-        for text in _texts_in((arguments[1],)):
-            if _names_a_file(text):
-                watch.read_path("file", text, frame)
+        for text in files_named(texts_in((arguments[1],)), ()):
+            watch.touched(text)
         return
-    path = _text_of(arguments[1] if event == "os.rename" else arguments[0])
+    path = text_of(arguments[1] if event == "os.rename" else arguments[0])
     if event in ("os.listdir", "os.scandir"):
         watch.read_path("listing", path or _path_of_descriptor(arguments[0]), frame)
     elif path is None:
         return
+    elif event == "sqlite3.connect":
+        watch.touched(path)
     elif event in ("os.mkdir", "os.rename") or (event == "open" and _is_written(arguments[2])):
         watch.made(path)
     else:
@@ -373,52 +386,3 @@ def _is_inspected(frame: types.FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-# ---------------------------------------------------------------- paths among values
-
-
-def _texts_in(values: Iterable[object]) -> list[str]:
-    found: dict[str, None] = {}
-    for value in _flat(values, 3):
-        text = _text_of(value)
-        if text and not isinstance(value, File):
-            found[text] = None
-        if len(found) >= _STRINGS_AT_MOST:
-            break
-    return list(found)
-
-
-def _paths_in(values: Iterable[object], kind: type[File]) -> frozenset[str]:
-    return frozenset(os.path.abspath(value.path) for value in _flat(values, 8) if isinstance(value, kind))
-
-
-def _flat(values: Iterable[object], depth: int) -> Iterator[object]:
-    for value in values:
-        if type(value) in (list, tuple, set, frozenset) and depth:
-            yield from _flat(value, depth - 1)  # type: ignore[arg-type]  # a container, by its type
-        elif type(value) is dict and depth:
-            yield from _flat(value.values(), depth - 1)
-        else:
-            yield value
-
-
-def _text_of(value: object) -> str | None:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bytes | os.PathLike) and not isinstance(value, bytearray):
-        try:
-            return os.fsdecode(value)
-        except (TypeError, ValueError, UnicodeError):
-            return None
-    return None
-
-
-def _names_a_file(text: str) -> bool:
-    """Whether a text looks like a path, and is one of a file."""
-    if len(text) > 4096 or "\n" in text or "\0" in text or not (os.sep in text or os.path.splitext(text)[1]):
-        return False
-    try:
-        return os.path.isfile(text)
-    except (OSError, ValueError):
-        return False

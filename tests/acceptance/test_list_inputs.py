@@ -6,11 +6,13 @@ Before, after and back in real processes, on one store; the files lie in the pro
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from edit_rows import Row, free, hold
-from pipeline_support import Edit, Project, World
+from pipeline_support import REPOSITORY, Edit, Project, World
 
 pytestmark = pytest.mark.slow
 
@@ -90,6 +92,40 @@ OTHERS = {
             ("deep.py", "return x * FACTOR", "return x * FACTOR + len(open('data.txt').read().replace('2', ''))"),
         ),
     ),
+    "a deeper directory": Row(
+        (("data/sub/b.txt", "", "5\n"),),
+        "load",
+        ("file data",),
+        setup=load("return [float(len(list(Path('data').rglob('*.txt'))))]"),
+    ),
+    "data of a package": Row(
+        (("kit/d.txt", "2", "3"),),
+        "load",
+        ("file kit/d.txt",),
+        setup=load(
+            "import importlib.resources\nreturn [float(importlib.resources.files('kit').joinpath('d.txt').read_text())]",
+            ("kit/__init__.py", "", "\n"),
+            ("kit/d.txt", "", "2\n"),
+        ),
+    ),
+    "read in an event loop": Row(
+        CHANGED,
+        "load",
+        ("file data.txt",),
+        setup=load(
+            "import asyncio\nasync def read():\n    return await asyncio.to_thread(Path('data.txt').read_text)\n"
+            "return [float(x) for x in asyncio.run(read()).split()]"
+        ),
+    ),
+    "read in a pool of threads": Row(
+        CHANGED,
+        "load",
+        ("file data.txt",),
+        setup=load(
+            "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(2) as pool:\n"
+            "    return [float(x) for x in list(pool.map(lambda f: Path(f).read_text(), ['data.txt']))[0].split()]"
+        ),
+    ),
     "a file read at import": Row(
         (("data.txt", "2", "3"),),
         "clean",
@@ -133,10 +169,91 @@ OTHERS = {
 }
 
 
+NATIVELY = """
+def first_byte(path):
+    import ctypes
+    libc = ctypes.CDLL(None)
+    libc.fopen.restype = ctypes.c_void_p
+    libc.fgetc.argtypes = libc.fclose.argtypes = [ctypes.c_void_p]
+    file = libc.fopen(str(path).encode(), b"r")
+    found = libc.fgetc(file)
+    libc.fclose(file)
+    return float(chr(found))
+
+def write_natively(path, text):
+    import ctypes
+    libc = ctypes.CDLL(None)
+    libc.fopen.restype = ctypes.c_void_p
+    libc.fputs.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
+    libc.fclose.argtypes = [ctypes.c_void_p]
+    file = libc.fopen(str(path).encode(), b"w")
+    libc.fputs(text.encode(), file)
+    libc.fclose(file)
+
+LIMIT = 10"""
+NATIVE: dict[str, str] = {
+    "a literal": "return [helpers.first_byte('data.txt')]",
+    "a literal in a directory": "return [helpers.first_byte('data/a.txt')]",
+    "beside the module": "return [helpers.first_byte(Path(__file__).parent / 'data' / 'a.txt')]",
+    "os.path.join": "return [helpers.first_byte(os.path.join('data', 'a.txt'))]",
+    "below a constant": "return [helpers.first_byte(HERE / 'a.txt')]",
+    "in a table of settings": "return [helpers.first_byte(SETTINGS['input']['path'])]",
+    "a default": "def read(path=HERE / 'a.txt'):\n    return helpers.first_byte(path)\nreturn [read()]",
+}
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_22_file_read_by_native_code(world: World, name: str) -> None:
+    """Nobody sees native code open a file; the text that names it is enough: Parquet, HDF5, safetensors."""
+    constants = "HERE = Path(__file__).parent / 'data'\nSETTINGS = {'input': {'path': 'data/a.txt'}}\nDEFAULT = 4"
+    setup = load(NATIVE[name], ("helpers.py", "LIMIT = 10", NATIVELY), ("pipeline.py", "DEFAULT = 4", constants))
+    edits = (("data.txt", "1", "7"),) if "data.txt" in NATIVE[name] else (("data/a.txt", "1", "7"),)
+
+    hold(world, Row(edits, "load", ("file data",), setup=setup))
+
+
+def test_22_file_written_by_native_code(world: World) -> None:
+    """What a body writes natively is found as it left it: nothing runs again, also when it was there before."""
+    body = "helpers.write_natively('out.txt', '5')\nreturn [1.0]"
+    project = world.project(*load(body, ("helpers.py", "LIMIT = 10", NATIVELY), ("out.txt", "", "old")))
+    world.run(project)
+
+    assert world.run(project).ran == []
+    (project.root / "out.txt").write_text("spoilt")
+    assert world.run(project).ran == ["load"]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_22_file_read_by_its_path(world: World, name: str) -> None:
     """Its content counts, however it is read; the plan names it; the old content finds the old record."""
     hold(world, FILES[name])
+
+
+FREE = {
+    "a subprocess' output that was there": "subprocess.run(['sh', '-c', 'date +%N > $0', 'out/a.txt'])\nreturn [1.0]",
+    "a database that is made": "import sqlite3\nsqlite3.connect('new.db').execute('create table if not exists t(x)')\nreturn [1.0]",
+    "a temporary file of a subprocess": (
+        "import tempfile\nwith tempfile.TemporaryDirectory() as d:\n    subprocess.run(['sh', '-c', f'echo 4 > {d}/x'])\n"
+        "    return [float(open(d + '/x').read())]"
+    ),
+    "a temporary file with a name": (
+        "import tempfile\nwith tempfile.NamedTemporaryFile('w+') as f:\n    f.write('4')\n    f.flush()\n"
+        "    return [float(open(f.name).read())]"
+    ),
+    "a log": "with open('run.log', 'a') as f:\n    f.write('x')\nreturn [1.0]",
+    "a traceback": "import traceback\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    traceback.format_exc()\nreturn [1.0]",
+    "the home directory": "return [float(os.path.expanduser('~/x') == '')]",
+}
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_22_what_a_body_makes_does_not_count(world: World, name: str) -> None:
+    """The second process hits, whatever the first has left behind."""
+    project = world.project(*load(FREE[name], ("out/a.txt", "", "x"), ("other.txt", "", "x")))
+    first = world.run(project)
+    assert first.states[0] == ("load", "ran"), first.raw
+
+    assert world.run(project).ran == []
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -282,3 +399,45 @@ def test_22_what_a_nested_task_reads(world: World) -> None:
 
     assert after.roots == ["load"]
     assert after.ran[:2] == ["load", "inner"]
+
+
+def test_22_in_a_worker(world: World) -> None:
+    """A body that runs in a worker process is watched there; whoever asks finds its record, and its edit."""
+    project = Project.make(
+        world.base,
+        {
+            "calls.py": """
+                import gpucache as gpc
+                @gpc.task
+                def read(x):
+                    return open("data.txt").read() + x
+                """,
+            "run.py": """
+                import calls, gpucache as gpc
+                if __name__ == "__main__":
+                    future = calls.read.submit("!")
+                    print(future.result().replace("\\n", ""), future.state.value, calls.read.explain("!").hit)
+                    gpc.shutdown()
+                """,
+            "data.txt": "1",
+        },
+    )
+
+    def run() -> str:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "GPUCACHE_STORE": world.store,
+            "GPUCACHE_RUNTIME": "local",
+            "GPUCACHE_MAX_WORKERS": "1",
+        }
+        command = [sys.executable, "run.py"]
+        return subprocess.run(
+            command, cwd=project.root, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert [run(), run()] == ["1! ran True\n", "1! hit True\n"]
+    (project.root / "data.txt").write_text("2")
+    assert [run(), run()] == ["2! ran True\n", "2! hit True\n"]
+    (project.root / "data.txt").write_text("1")
+    assert run() == "1! hit True\n"
