@@ -272,6 +272,8 @@ class Driver:
                 if not fleet.devices:
                     why = "; ".join(fleet.problems) or "NVML shows none"
                     hooks.emit(Degraded("tasks that ask for a GPU run on CPUs", why))
+                elif fleet.problems:
+                    hooks.emit(Degraded("not every GPU is used", "; ".join(fleet.problems)))
         return self._fleet_has_gpus
 
     def _run_here(

@@ -141,6 +141,18 @@ def test_the_users_own_choice_of_gpus_is_kept(fake_nvml: FakeNvml, tmp_path: Pat
     assert answer["waiting"]
 
 
+def test_what_is_wrong_with_the_choice_is_said_once(fake_nvml: FakeNvml, tmp_path: Path) -> None:
+    """An index that names nothing ends the list, as in CUDA; the user hears that GPUs stay unused, and why."""
+    fake_nvml.says(gpu(0), gpu(1), gpu(2), "vanish 2 after 0")
+
+    answer = run(fake_nvml, tmp_path, [{"gpus": 1}] * 2, at_once=1, CUDA_VISIBLE_DEVICES="1,7,0")
+
+    assert set(devices(answer)) == {uuid(1)}
+    assert answer["stderr"].count("not every GPU is used") == 1
+    assert answer["stderr"].count("index 7 names no device: there are 2 GPUs") == 1
+    assert answer["stderr"].count("GPU 2 can't be opened: GPU is lost") == 1
+
+
 def test_mig_instances_are_places_of_their_own(fake_nvml: FakeNvml, tmp_path: Path) -> None:
     """On a GPU that is cut, each worker sees the instance that it was given, never the GPU."""
     fake_nvml.says(gpu(0, mig_mode=1), mig(0, 0, 5), mig(0, 1, 6))
