@@ -33,6 +33,11 @@ class Floor:
 
 
 FLOORS = (
+    Floor("identity", 'key of f(1, 2, "abc")', below_s=2e-6),
+    Floor("identity", "digest of a 1024 MiB array", "gpucache, one thread", than="XXH3 alone, one thread", times=0.85),
+    Floor("identity", "digest of a 1024 MiB array", "gpucache, two threads", than="XXH3 alone, one thread", times=1),
+    Floor("identity", "digest of a data frame of 10^6 rows", than="joblib.hash", times=10),
+    Floor("identity", "cold process, 200 modules imported, 20 reached", below_s=0.06, over="the imports alone"),
     Floor("hit", 'hit of f(1, 2, "abc")', than="diskcache.memoize", times=3),
     Floor("hit", 'hit of f(1, 2, "abc")', than="joblib.Memory", times=15),
     Floor("hit", "hit, 100 MiB array in and out", than="joblib.Memory, mmap_mode", times=20),

@@ -1,5 +1,6 @@
 #define XXH_INLINE_ALL
 #include "gc_digest.h"
+#include "gc_hash_avx2.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -19,7 +20,16 @@ static void write_le64(uint64_t value, uint8_t *out) {
     for (int i = 0; i < 8; i++) out[i] = (uint8_t)(value >> (8 * i));
 }
 
+/* From here on wider registers are worth the look at what the processor has (1 ns). */
+#define WIDE_FROM ((size_t)1024)
+
 void gc_hash128(const void *data, size_t size, uint64_t seed, uint8_t *out) {
+#if GC_HAS_AVX2
+    if (size >= WIDE_FROM && __builtin_cpu_supports("avx2")) {
+        gc_hash128_avx2(data, size, seed, out);
+        return;
+    }
+#endif
     write_canonical(XXH3_128bits_withSeed(data, size, seed), out);
 }
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpucache.digests import register_type as register_type
     from gpucache.events import State as State
     from gpucache.executors import Executor as Executor
+    from gpucache.flows import Acceptance as Acceptance
     from gpucache.flows import AsyncTask as AsyncTask
     from gpucache.flows import Cached as Cached
     from gpucache.flows import Call as Call
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from gpucache.flows import Resident as Resident
     from gpucache.flows import Run as Run
     from gpucache.flows import Task as Task
+    from gpucache.flows import accept as accept
+    from gpucache.flows import acceptances as acceptances
     from gpucache.flows import digest as digest
     from gpucache.flows import flow as flow
     from gpucache.flows import init as init
@@ -52,6 +55,9 @@ _HOMES = {
     "events": ("State",),
     "executors": ("Executor",),
     "flows": (
+        "Acceptance",
+        "accept",
+        "acceptances",
         "AsyncTask",
         "Cached",
         "Call",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
+import pytest
 from pipeline_support import TASKS, Edit, World
 
 
@@ -75,6 +77,9 @@ def expected_bodies(row: Row) -> list[str]:
 
 def hold(world: World, row: Row) -> None:
     """Three processes: before, after (planned, then run), and back."""
+    for _, _, text in row.setup:
+        for needed in re.findall(r"^import (attrs|pydantic)$", text, re.MULTILINE):
+            pytest.importorskip(needed)
     project = world.project(*row.setup)
     first = world.run(project, params=row.before)
     assert first.ran == list(TASKS), first.raw

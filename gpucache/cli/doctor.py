@@ -177,21 +177,15 @@ def _gpus() -> Iterator[Finding]:
 
     fleet = read_fleet()
     for gpu in fleet.gpus:
-        free, total = (
-            "unknown" if amount is None else size(amount) for amount in (gpu.memory_free_bytes, gpu.memory_total_bytes)
-        )
-        told = "; ".join((f"{gpu.name}, {free} of {total} free, {gpu.uuid}", *gpu.troubles))
+        free = "free memory unknown" if gpu.memory_free_bytes is None else f"{size(gpu.memory_free_bytes)} free"
+        told = "; ".join((f"{gpu.name}, {gpu.uuid}, {free}", *gpu.troubles))
         yield Finding(f"GPU {gpu.index}", BAD if gpu.troubles else GOOD, told)
-        if gpu.row_remaps is not None and gpu.row_remaps.is_pending:
-            yield Finding(f"GPU {gpu.index}", NOTE, "a row of its memory is to be replaced at its next reset")
-    for problem in fleet.problems:
-        yield Finding("GPU", NOTE, problem)
     if not fleet.gpus:
-        yield Finding("GPU", NOTE, "none is seen; everything runs on CPUs")
+        yield Finding("GPU", NOTE, f"none; everything runs on CPUs ({'; '.join(fleet.problems) or 'no driver'})")
         return
     chosen = resolve(fleet, CudaSettings.from_env(cuda_variables()))
-    for problem in chosen.problems:
-        yield Finding("visible GPUs", NOTE, problem)
+    for problem in (*fleet.problems, *chosen.problems):
+        yield Finding("GPUs", NOTE, problem)
     if len(chosen.uuids) < len(fleet.devices):
         shown = f"{len(chosen.uuids)} of {len(fleet.devices)} are this process's, by CUDA_VISIBLE_DEVICES"
         yield Finding("visible GPUs", NOTE, shown)

@@ -1,4 +1,4 @@
-# distutils: sources = csrc/gc_digest.c
+# distutils: sources = csrc/gc_digest.c csrc/gc_hash_avx2.c
 """The canonical encoding of built-in types, natively; canonical.py is the oracle and writes the same bytes.
 
 Here is no path to a value and no search for cycles: what fails here is encoded again by the oracle, which can say where and why.

@@ -1,4 +1,4 @@
-# distutils: sources = csrc/gc_digest.c
+# distutils: sources = csrc/gc_digest.c csrc/gc_hash_avx2.c
 """Glue to csrc/gc_digest.c: a buffer in, 16 bytes out, no policy."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer

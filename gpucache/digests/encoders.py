@@ -25,6 +25,7 @@ _LIBRARIES = {
     "pandas": "gpucache.digests.of_pandas",
     "pyarrow": "gpucache.digests.of_arrow",
     "scipy.sparse": "gpucache.digests.of_scipy",
+    "polars": "gpucache.digests.of_polars",
 }
 """What a class's module begins with -> the module whose encoders() are (exact classes, families)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpucache.flows.accepting import Acceptance, accept, acceptances, revoke
 from gpucache.flows.definition import Flow, flow
 from gpucache.flows.digest_of import digest
 from gpucache.flows.future import Future
@@ -12,6 +13,7 @@ from gpucache.flows.session import current_session, init, shutdown
 from gpucache.flows.tasks import AnyTask, AsyncTask, Cached, Task, task
 
 __all__ = [
+    "Acceptance",
     "AnyTask",
     "AsyncTask",
     "Cached",
@@ -25,11 +27,14 @@ __all__ = [
     "RunFailed",
     "Task",
     "Verdict",
+    "accept",
+    "acceptances",
     "current_session",
     "digest",
     "flow",
     "init",
     "resident",
+    "revoke",
     "run",
     "runs",
     "shutdown",

@@ -75,13 +75,32 @@ class Future(concurrent.futures.Future[R], Generic[R]):
 
 def futures_in(values: Iterable[object]) -> Iterator[concurrent.futures.Future[Any]]:
     """Every future among values, and within their lists, tuples, sets and dictionaries."""
-    for value in values:
-        if isinstance(value, concurrent.futures.Future):
-            yield value
-        elif type(value) in (list, tuple, set, frozenset):
-            yield from futures_in(cast("Iterable[object]", value))
-        elif type(value) is dict:
-            yield from futures_in(value.values())
+    return (value for value in leaves_in(values) if isinstance(value, concurrent.futures.Future))
+
+
+def leaves_in(values: Iterable[object]) -> Iterator[object]:
+    """What lies among values and within their builtin containers, plain scalars apart; however deep, and in cycles once."""
+    open_, seen = [iter(values)], set[int]()
+    while open_:
+        for value in open_[-1]:
+            kind = type(value)
+            if kind in _SCALARS:
+                continue
+            if kind not in _CONTAINERS:
+                yield value
+            elif id(value) not in seen:
+                seen.add(id(value))
+                container = (
+                    cast("dict[Any, object]", value).values() if kind is dict else cast("Iterable[object]", value)
+                )
+                open_.append(iter(container))
+                break
+        else:
+            open_.pop()
+
+
+_SCALARS = frozenset({int, float, complex, str, bytes, bool, type(None)})
+_CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
 
 
 def resolved(value: object) -> object:

@@ -49,6 +49,16 @@ class Code:
             task.binder.counted_names,
         )
 
+    def parts(self, task: AnyTask) -> dict[str, tuple[bytes, str]]:
+        """The components that are the same for all calls of the task, with the text that people read."""
+        parts = dict(self.fingerprint.parts)
+        if task.options.version is not None:
+            version = task.options.version
+            parts["version:"] = (combine(version.encode()), f"version {version}")
+        if self.environment:
+            parts["environment:"] = (combine(self.environment.encode()), self.environment)
+        return parts
+
     def is_current(self) -> bool:
         """Whether the code, the globals it reads and the environment are what they were."""
         if self._environment_of is not None and _environment(self._environment_of) != self.environment:
@@ -94,14 +104,9 @@ class Called:
 
     def parts(self) -> dict[str, tuple[bytes, str]]:
         """Every component of the key, with the text that people read."""
-        task, parts = self.task, dict(self.code.fingerprint.parts)
-        for index, digest in zip(task.binder.counted, self.digests, strict=True):
-            parts[f"arg:{task.binder.names[index]}"] = (digest, _shown(self.values[index]))
-        if task.options.version is not None:
-            version = task.options.version
-            parts["version:"] = (combine(version.encode()), f"version {version}")
-        if self.code.environment:
-            parts["environment:"] = (combine(self.code.environment.encode()), self.code.environment)
+        parts = self.code.parts(self.task)
+        for (index, name), digest in zip(self.task.binder.counted_parameters, self.digests, strict=True):
+            parts[f"arg:{name}"] = (digest, _shown(self.values[index]))
         return parts
 
     def shown(self) -> dict[str, str]:
@@ -134,6 +139,7 @@ class Called:
             own=self._own_component(),
             notes=tuple(self.code.fingerprint.notes),
             root=self.root,
+            source=self.code.fingerprint.source,
         )
 
     def _own_component(self) -> str:

@@ -36,6 +36,8 @@ class Options:
         timeout: After this ("90s", or seconds) the call is stopped; it runs in a worker then.
         workers: More than 1: a gang, placed together or not at all.
         validate: Called with the result; if it raises, the result is neither stored nor passed on.
+        tolerance: Run.check() takes a result for the same if its numbers differ by no more (relative, and absolute); None: bit
+            for bit.
         force: Run even if the answer is known.
     """
 
@@ -53,10 +55,16 @@ class Options:
     timeout: float | str | None = None
     workers: int = 1
     validate: Validate | None = None
+    tolerance: float | None = None
     force: bool = False
 
     def __post_init__(self) -> None:
-        for name, amount in (("gpus", self.gpus), ("cpus", self.cpus), ("retries", self.retries)):
+        for name, amount in (
+            ("gpus", self.gpus),
+            ("cpus", self.cpus),
+            ("retries", self.retries),
+            ("tolerance", self.tolerance or 0),
+        ):
             if amount < 0:
                 raise BadSetting(name, str(amount), "0 or more")
         if self.gpus > 1 and self.gpus != int(self.gpus):
@@ -128,4 +136,5 @@ class OptionsGiven(TypedDict, total=False):
     timeout: float | str | None
     workers: int
     validate: Validate | None
+    tolerance: float | None
     force: bool

@@ -39,7 +39,8 @@ class Recorder:
             started_at=outcome.started_at,
             seconds=outcome.seconds,
             saved_seconds=outcome.saved_seconds,
-            reasons=outcome.reasons,
+            reasons=outcome.why.reasons,
+            compared_with=outcome.why.compared_with,
             result=outcome.result,
             shown={} if called is None or outcome.state == State.HIT else called.shown(),
         )

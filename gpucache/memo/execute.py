@@ -26,6 +26,7 @@ from gpucache.errors import (
     ValidationFailed,
 )
 from gpucache.events import Degraded, State, hooks
+from gpucache.memo import sources
 from gpucache.memo.explain import SAID
 from gpucache.memo.inputs import lookup, parts_of_inputs, remember
 from gpucache.memo.key import Parts
@@ -46,6 +47,7 @@ class Work:
     Attributes:
         body: Runs the user's function on arguments that are already values.
         key: None for a call that is not memoised; its result is still digested, for what lies below it.
+        source: Gives the text of a component of the parts that is code.
         arguments: By parameter, as the body gets them; compared before and after.
         digest: The identity of a value, as the key was made with.
         unchanged: Names of globals that changed since the key was made, empty if none.
@@ -62,6 +64,7 @@ class Work:
     key: bytes | None
     digest: Digester
     parts: Callable[[], Parts] = dict
+    source: Callable[[str], str] = lambda _: ""
     arguments: Mapping[str, object] = field(default_factory=dict)
     argument_digests: Mapping[str, bytes] = field(default_factory=dict)
     changed_globals: Callable[[], tuple[str, ...]] = tuple
@@ -193,6 +196,7 @@ def _store_result(store: Store, work: Work, value: object, seconds: float, watch
         note={**work.note, **({SAID: "; ".join(watch.notes)} if watch.notes else {})},
     )
     store.publish(record, table)
+    sources.keep(store, table, work.source)
     # What the first caller gets is what every later caller gets: mapped and read-only where a hit would be.
     return Done(State.RAN, None if work.travels else store.read(manifest), manifest, record, seconds)
 

@@ -269,7 +269,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "generator": ("def bad(x):\n    yield 1", "is a generator"),
     "lock in a closure": (
-        "import threading\ndef make():\n    lock = threading.Lock()\n    def bad(x):\n        return lock\n    return bad\nbad = make()",  # noqa: E501
+        "import threading\ndef make():\n    lock = threading.Lock()\n    def bad(x): return lock\n    return bad\nbad = make()",
         "make.<locals>.bad.lock (_thread.lock) can't be identified",
     ),
     "lock in a global": (

@@ -17,17 +17,12 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_gpu_with_what_is_free(fake_nvml: FakeNvml) -> None:
-    """A well GPU is good, one whose memory can't be repaired is bad and says why; one that waits for a reset works on."""
-    fake_nvml.says(gpu(0, memory_used_bytes=40 * GIB, rows_pending=1), gpu(1, rows_failed=1))
+    """A well GPU is good, one whose memory can't be repaired is bad and says why."""
+    fake_nvml.says(gpu(0, memory_used_bytes=40 * GIB), gpu(1, rows_failed=1))
 
     assert list(_gpus()) == [
-        Finding("GPU 0", GOOD, f"NVIDIA H200, 100.0 GiB of 141.0 GiB free, {uuid(0)}"),
-        Finding("GPU 0", NOTE, "a row of its memory is to be replaced at its next reset"),
-        Finding(
-            "GPU 1",
-            BAD,
-            f"NVIDIA H200, 140.0 GiB of 141.0 GiB free, {uuid(1)}; a row of its memory could not be remapped",
-        ),
+        Finding("GPU 0", GOOD, f"NVIDIA H200, {uuid(0)}, 100.0 GiB free"),
+        Finding("GPU 1", BAD, f"NVIDIA H200, {uuid(1)}, 140.0 GiB free; a row of its memory could not be remapped"),
     ]
 
 
@@ -36,8 +31,7 @@ def test_no_driver(fake_nvml: FakeNvml) -> None:
     fake_nvml.says("fail nvmlInitWithFlags 9")
 
     assert list(_gpus()) == [
-        Finding("GPU", NOTE, "NVML can't be used: Driver Not Loaded"),
-        Finding("GPU", NOTE, "none is seen; everything runs on CPUs"),
+        Finding("GPU", NOTE, "none; everything runs on CPUs (NVML can't be used: Driver Not Loaded)")
     ]
 
 
@@ -48,7 +42,7 @@ def test_hidden_gpus_and_a_choice_that_names_nothing(fake_nvml: FakeNvml, monkey
 
     assert list(_gpus())[2:] == [
         Finding(
-            "visible GPUs",
+            "GPUs",
             NOTE,
             "CUDA_VISIBLE_DEVICES: index 5 names no device: there are 2 GPUs; it and what follows is not seen",
         ),
