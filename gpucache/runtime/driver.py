@@ -18,15 +18,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gpucache.config import cuda_variables
 from gpucache.errors import BadSetting, NotStorable, RuntimeUnreachable, WorkersBroken
 from gpucache.events import Degraded, WorkerDied, WorkerStarted, hooks
 from gpucache.runtime import actions, events
 from gpucache.runtime.demand import Resources
 from gpucache.runtime.engine import Capacity, Engine, Stage
-from gpucache.runtime.gpus import GpusOfFleet
+from gpucache.runtime.gpu_watch import GpuWatch
 from gpucache.runtime.timers import Timers
-from gpucache.telemetry import CudaSettings, Fleet, read_fleet, visible
+from gpucache.telemetry import Fleet, read_fleet
 from gpucache.workers import messages
 from gpucache.workers.kind import CallId, Kind, WorkerId
 from gpucache.workers.pool import HasAnswered, HasEnded, IsReady, Pool, Report, Starter
@@ -86,7 +85,7 @@ class Driver:
         config: `runtime`, `max_workers` and `worker_start_timeout_s` are used.
         initializer: Run in each worker before its first call, with initargs. If it raises, every call fails.
         starter: Where workers come from, instead of what config.runtime says.
-        read_fleet: What the GPUs say; asked when the first call wants one.
+        read_fleet: What the GPUs say; asked when the first call wants one, and from then on.
         on_broken: Told, once, that an initializer raised.
 
     Attributes:
@@ -115,7 +114,7 @@ class Driver:
         self._timers = Timers()
         self._started_at: dict[WorkerId, float] = {}
         self._said: set[str] = set()
-        self._read_fleet = read_fleet
+        self._gpu_watch = GpuWatch(read_fleet, self._step)
         self._fleet_has_gpus: bool | None = None
         self._on_broken = on_broken
         self.broken: Exception | None = None
@@ -266,12 +265,10 @@ class Driver:
             return True
         with self._lock:
             if self._fleet_has_gpus is None:
-                fleet = visible(self._read_fleet(), CudaSettings.from_env(cuda_variables()))
-                self._fleet_has_gpus = bool(fleet.devices)
-                self._engine.use_gpus(GpusOfFleet(fleet))
-                if not fleet.devices:
-                    why = "; ".join(fleet.problems) or "NVML shows none"
-                    hooks.emit(Degraded("tasks that ask for a GPU run on CPUs", why))
+                places = self._gpu_watch.begin()
+                self._fleet_has_gpus = places is not None
+                if places is not None:
+                    self._engine.use_gpus(places)
         return self._fleet_has_gpus
 
     def _run_here(
@@ -414,6 +411,7 @@ class Driver:
     def _finish(self) -> None:
         if not self._finished.is_set():
             self._timers.close()
+            self._gpu_watch.close()
             if self._pool is not None:
                 self._pool.close()
             self._finished.set()

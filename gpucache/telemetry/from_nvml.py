@@ -105,10 +105,12 @@ class NvmlSource:
     def _read(self, began: int, processes: bool) -> Fleet | str:
         """What the driver says, or why it says nothing."""
         try:
-            opened = self._opened or self._open()
-        except Exception as problem:  # noqa: BLE001  # whatever the library does, a reading is an answer
-            return f"NVML can't be used: {problem}"
-        self._opened = opened
+            self._opened = self._opened or self._open()
+            return self._look_at_all(self._opened, began, processes)
+        except Exception as problem:  # noqa: BLE001  # an edge: whatever the library does, a reading is an answer
+            return f"NVML can't be used: {str(problem) or type(problem).__name__}"
+
+    def _look_at_all(self, opened: _Opened, began: int, processes: bool) -> Fleet:
         gpus: list[GpuReading] = []
         lost: list[str] = []
         problems = list(opened.problems)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import IO, Self
 
-from gpucache.telemetry.reading import Fleet, Source
+from gpucache.telemetry.reading import Fleet, GpuReading, Source
 
 SCHEMA = "gpucache.fleet-trace/1"
 
@@ -32,9 +32,7 @@ class TraceSource:
     def read(self, *, processes: bool = False) -> Fleet:
         """The next fleet of the trace; without its processes unless they are asked for."""
         fleet = self._waiting.pop(0) if len(self._waiting) > 1 else self._waiting[0]
-        if processes:
-            return fleet
-        return replace(fleet, gpus=tuple(replace(gpu, processes=None) for gpu in fleet.gpus))
+        return fleet if processes else replace(fleet, gpus=tuple(map(_without_processes, fleet.gpus)))
 
 
 class RecordingSource:
@@ -59,6 +57,12 @@ class RecordingSource:
         import msgspec
 
         self._file.write(msgspec.json.encode(line) + b"\n")
+
+
+def _without_processes(gpu: GpuReading) -> GpuReading:
+    if gpu.processes is None:
+        return gpu
+    return replace(gpu, processes=None, absent=(*gpu.absent, ("processes", "not asked for")))
 
 
 def read_trace(path: str | os.PathLike[str]) -> tuple[Fleet, ...]:

@@ -39,6 +39,8 @@ class _Attempts:
             if problem.value in _gone(self._nvml):
                 raise
             return self.note(field, str(problem))
+        except AttributeError as problem:
+            return self.note(field, f"this version of nvidia-ml-py does not know the call ({problem.name})")
 
     def note(self, field: str, why: str) -> None:
         self.absent.append((field, why))

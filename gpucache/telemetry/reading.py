@@ -179,11 +179,13 @@ class CudaDevice:
     Attributes:
         uuid: Its own; gpu_uuid is that of the GPU that it is or lies on.
         room_bytes: Memory that can be promised: what is free; the total where only that is known; else nothing.
+        free_bytes: What is free; None where that could not be read.
     """
 
     uuid: str
     gpu_uuid: str
     room_bytes: int
+    free_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,7 @@ class Fleet:
         found: list[CudaDevice] = []
         for gpu in self.gpus:
             parts: Iterable[GpuReading | MigReading] = (gpu.mig or ()) if gpu.mig_is_on else (gpu,)
-            found.extend(CudaDevice(part.uuid, gpu.uuid, _room_bytes(part)) for part in parts)
+            found += [CudaDevice(one.uuid, gpu.uuid, _room_bytes(one), one.memory_free_bytes) for one in parts]
         return tuple(found)
 
 

@@ -30,6 +30,7 @@ class Sampler:
         source: What is read; None: this machine's NVML, with Xids watched.
         every_s: From the end of one reading to the beginning of the next.
         processes: Also list processes. Costs milliseconds under the driver's lock at each reading.
+        on_reading: Called with each reading, in the sampler's thread.
         clock_ns: The clock that Fleet.read_at_ns is of.
     """
 
@@ -39,6 +40,7 @@ class Sampler:
         *,
         every_s: float = EVERY_S,
         processes: bool = False,
+        on_reading: Callable[[Fleet], None] | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         if every_s <= 0:
@@ -46,6 +48,7 @@ class Sampler:
         self._source, self._close_source = _this_machine() if source is None else (source, lambda: None)
         self._every_s = every_s
         self._processes = processes
+        self._on_reading = on_reading
         self._clock_ns = clock_ns
         self._changed = threading.Condition()
         self._last: Fleet | None = None
@@ -91,6 +94,8 @@ class Sampler:
                 self._last = fleet
                 self._count += 1
                 self._changed.notify_all()
+            if self._on_reading is not None and not self._closed.is_set():
+                self._on_reading(fleet)
             self._closed.wait(self._every_s)
 
 

@@ -11,12 +11,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_nvml import GIB, FakeNvml, gpu, mig, mig_uuid, uuid
+
+from gpucache.config import Config
+from gpucache.events import hooks
+from gpucache.runtime.demand import Resources
+from gpucache.runtime.driver import Driver
 
 pytestmark = pytest.mark.slow
 
@@ -141,6 +147,18 @@ def test_the_users_own_choice_of_gpus_is_kept(fake_nvml: FakeNvml, tmp_path: Pat
     assert answer["waiting"]
 
 
+def test_what_is_wrong_with_the_choice_is_said_once(fake_nvml: FakeNvml, tmp_path: Path) -> None:
+    """An index that names nothing ends the list, as in CUDA; the user hears that GPUs stay unused, and why."""
+    fake_nvml.says(gpu(0), gpu(1), gpu(2), "vanish 2 after 0")
+
+    answer = run(fake_nvml, tmp_path, [{"gpus": 1}] * 2, at_once=1, CUDA_VISIBLE_DEVICES="1,7,0")
+
+    assert set(devices(answer)) == {uuid(1)}
+    assert answer["stderr"].count("not every GPU is used") == 1
+    assert answer["stderr"].count("index 7 names no device: there are 2 GPUs") == 1
+    assert answer["stderr"].count("GPU 2 can't be opened: GPU is lost") == 1
+
+
 def test_mig_instances_are_places_of_their_own(fake_nvml: FakeNvml, tmp_path: Path) -> None:
     """On a GPU that is cut, each worker sees the instance that it was given, never the GPU."""
     fake_nvml.says(gpu(0, mig_mode=1), mig(0, 0, 5), mig(0, 1, 6))
@@ -169,3 +187,32 @@ def test_a_driver_that_cant_be_used_leaves_cpus(fake_nvml: FakeNvml, tmp_path: P
 
     assert devices(answer) == [None, None]
     assert answer["stderr"].count("version mismatch") == 1
+
+
+def visible_devices() -> str | None:
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.mark.parametrize("happens", ["xid 0 79", "vanish 0 after 0"])
+def test_a_gpu_that_fails_while_the_runtime_lives_gets_no_new_worker(
+    fake_nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch, happens: str
+) -> None:
+    """An Xid that condemns, or a loss, heard through NVML itself: said, and the next workers are on the other GPU."""
+    monkeypatch.setattr("gpucache.runtime.gpu_watch.READ_EVERY_S", 0.01)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    heard = threading.Event()
+    hook = lambda event: heard.set() if getattr(event, "what", "") == f"{uuid(0)} gets no new worker" else None
+    hooks.add(hook)
+    fake_nvml.says(gpu(0), gpu(1))
+
+    with Driver(Config(max_workers=4)) as driver:
+        before = driver.submit(visible_devices, resources=Resources(gpus=0.1, gpu_memory_bytes=GIB)).result(60)
+        fake_nvml.says(gpu(0), gpu(1), happens)
+        assert heard.wait(60)
+        after = [
+            driver.submit(visible_devices, resources=Resources(gpus=0.2, gpu_memory_bytes=n * GIB)).result(60)
+            for n in (1, 2)
+        ]
+    hooks.remove(hook)
+
+    assert (before, after) == (uuid(0), [uuid(1), uuid(1)])

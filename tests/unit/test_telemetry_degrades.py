@@ -145,6 +145,33 @@ def test_the_driver_is_unloaded(fake_nvml: FakeNvml, said: list[str]) -> None:
     assert said == [f"{uuid(0)} is lost", "GPUs are taken to be what was read earlier"]
 
 
+def test_an_older_nvidia_ml_py(fake_nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that the installed bindings don't have is one absent value, with that reason."""
+    monkeypatch.delattr("pynvml.nvmlDeviceGetNumaNodeId")
+    fake_nvml.says(gpu(0))
+
+    (reading,) = NvmlSource().read().gpus
+
+    assert reading.numa_node is None
+    why = "this version of nvidia-ml-py does not know the call (nvmlDeviceGetNumaNodeId)"
+    assert reading.why_absent("numa_node") == why
+
+
+def test_whatever_the_bindings_raise_is_an_answer(fake_nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug in the bindings is a problem in words, at once; it is neither raised nor taken for a hang."""
+
+    def broken(handle: object) -> None:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    monkeypatch.setattr("pynvml.nvmlDeviceGetName", broken)
+    fake_nvml.says(gpu(0))
+
+    fleet = NvmlSource(LATER_S).read()
+
+    assert fleet.gpus == ()
+    assert fleet.problems[0].startswith("NVML can't be used: 'utf-8' codec can't decode byte 0xff")
+
+
 # ---------------------------------------------------------------- hanging
 
 
