@@ -27,7 +27,7 @@ from gpucache.errors import (
     Untrusted,
     ValidationFailed,
 )
-from gpucache.events import Degraded, State, hooks
+from gpucache.events import Degraded, NotStored, State, hooks
 from gpucache.memo import sources
 from gpucache.memo.explain import SAID
 from gpucache.memo.inputs import lookup, parts_of_inputs, remember
@@ -182,6 +182,7 @@ def publish(store: Store, work: Work, value: object, seconds: float, watch: Watc
 
 def say_not_stored(task: str, why: str) -> None:
     """Warn that a result was computed and returned, but not kept."""
+    hooks.emit(NotStored(task, why))
     warnings.warn(f"task {task!r}: its result was returned but not stored: {why}", ResultNotStored, stacklevel=4)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import gpucache as gpc
 from gpucache.errors import NoSuchRecord, StoreFormatUnknown, StoreUnusable, Untrusted
-from gpucache.events import CallEnded, Degraded, Event, Quarantined, State, hooks
+from gpucache.events import CallEnded, Event, NotStored, Quarantined, State, hooks
 from gpucache.memo import ResultNotStored
 
 MIB = 2**20
@@ -316,7 +316,7 @@ def test_a_value_that_does_not_fit_is_given_all_the_same(small_disk: Path, heard
     np.testing.assert_array_equal(array(1), kept)
     assert _states(heard) == [State.RAN, State.UNCACHED, State.HIT]
     assert list((small_disk / "store" / "tmp").iterdir()) == []
-    assert len([event for event in heard if isinstance(event, Degraded)]) == 1
+    assert len([event for event in heard if isinstance(event, NotStored)]) == 1
 
 
 def test_a_full_disk_costs_the_cache_and_nothing_else(small_disk: Path, heard: list[Event]) -> None:
