@@ -19,15 +19,19 @@ if TYPE_CHECKING:
     from gpucache.digests import register_type as register_type
     from gpucache.events import State as State
     from gpucache.executors import Executor as Executor
+    from gpucache.flows import Acceptance as Acceptance
     from gpucache.flows import AsyncTask as AsyncTask
     from gpucache.flows import Cached as Cached
     from gpucache.flows import Call as Call
     from gpucache.flows import Flow as Flow
     from gpucache.flows import Future as Future
+    from gpucache.flows import Options as Options
     from gpucache.flows import Plan as Plan
     from gpucache.flows import Resident as Resident
     from gpucache.flows import Run as Run
     from gpucache.flows import Task as Task
+    from gpucache.flows import accept as accept
+    from gpucache.flows import acceptances as acceptances
     from gpucache.flows import digest as digest
     from gpucache.flows import flow as flow
     from gpucache.flows import init as init
@@ -52,11 +56,15 @@ _HOMES = {
     "events": ("State",),
     "executors": ("Executor",),
     "flows": (
+        "Acceptance",
+        "accept",
+        "acceptances",
         "AsyncTask",
         "Cached",
         "Call",
         "Flow",
         "Future",
+        "Options",
         "Plan",
         "Resident",
         "Run",

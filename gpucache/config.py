@@ -70,7 +70,7 @@ class Config:
         parsers = _parsers()
         settings: dict[str, Setting] = {}
         for variable, text in (os.environ if env is None else env).items():
-            if variable.startswith("GPUCACHE_"):
+            if variable.startswith("GPUCACHE_") and text:  # set to nothing is not set, as for most programs
                 name = variable.removeprefix("GPUCACHE_").lower()
                 if name not in parsers:
                     raise BadSetting(variable, text, f"one of {sorted(parsers)} after GPUCACHE_")
@@ -81,6 +81,11 @@ class Config:
             if value is not None:
                 settings[name] = value
         return cls(**settings)  # type: ignore[arg-type]  # each value came from its field's parser
+
+
+def cuda_variables() -> dict[str, str]:
+    """Those variables by which this process was told which GPUs are its own, as far as they are set."""
+    return {name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER") if name in os.environ}
 
 
 def _parsers() -> dict[str, Callable[[str], Setting]]:

@@ -61,9 +61,12 @@ class NoSuchFlow(GpuCacheError, LookupError):
         super().__init__(path, name, known)
 
     def __str__(self) -> str:
-        known = f"it has {', '.join(self.known)}" if self.known else "it has none; mark one with @gpucache.flow"
-        wanted = f"no flow {self.name!r}" if self.name else "not exactly one flow"
-        return f"{self.path} has {wanted}; {known}"
+        if not self.known:
+            return f"{self.path} has no flow; mark a function with @gpucache.flow"
+        known = ", ".join(self.known)
+        if not self.name:
+            return f"{self.path} has several flows; it has {known}: name one, {self.path}:{self.known[0]}"
+        return f"{self.path} has no flow {self.name!r}; it has {known}"
 
 
 class NoSuchRecord(GpuCacheError, LookupError):

@@ -48,6 +48,14 @@ class Degraded:
 
 
 @dataclass(frozen=True, slots=True)
+class NotStored:
+    """A result was handed to its caller and not kept. The caller is warned; so the log is not."""
+
+    task: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantined:
     """Damaged bytes were found and set aside."""
 
@@ -73,7 +81,7 @@ class WorkerDied:
     how: str
 
 
-Event = CallEnded | Degraded | Quarantined | WorkerStarted | WorkerDied
+Event = CallEnded | Degraded | NotStored | Quarantined | WorkerStarted | WorkerDied
 Hook = Callable[[Event], None]
 
 
@@ -84,6 +92,8 @@ def log_event(event: Event) -> None:
             logger.debug("%s %s in %.6f s", event.task, event.state, event.seconds)
         case Degraded():
             logger.warning("%s: %s", event.what, event.why)
+        case NotStored():
+            logger.debug("task %r: its result was not stored: %s", event.task, event.why)
         case Quarantined():
             logger.warning("%s was set aside: %s", event.name, event.problem)
         case WorkerStarted():

@@ -6,8 +6,10 @@ import ipaddress
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from fake_nvml import FakeNvml, build, under_pynvml
 from hypothesis import settings
 
 # Derandomised, so that a red test is red again; no database, so that nothing is written beside the tests.
@@ -56,6 +58,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("GPUCACHE_STORE", str(tmp_path_factory.mktemp("default") / "store"))
         patch.setenv("MPLBACKEND", "Agg")
         yield
+
+
+@pytest.fixture(scope="session")
+def fake_nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """csrc/fake_nvml, built once."""
+    return build(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def fake_nvml(fake_nvml_library: Path, tmp_path: Path) -> Iterator[FakeNvml]:
+    """A driver whose machine the test writes, under pynvml in this process and, by its environment, in others."""
+    with under_pynvml(FakeNvml(fake_nvml_library, tmp_path)) as fake:
+        yield fake
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,6 +32,9 @@ NETWORK = frozenset(
 """Types in /proc/mounts on which LMDB's locks and memory map are not the same for every process (LMDB's caveats)."""
 
 
+PSEUDO = frozenset(("cgroup", "cgroup2", "debugfs", "devpts", "proc", "securityfs", "sysfs", "tracefs"))
+"""Types in /proc/mounts that show the kernel's state."""
+
 TORCH_S = 120.0
 """How long `import torch` and a look at its devices may take: a cold disk needs tens of seconds."""
 
@@ -144,6 +147,9 @@ def _place(path: Path) -> Iterator[Finding]:
     from gpucache.cli.output import size
 
     kind, free = file_system(path.resolve()), shutil.disk_usage(path).free
+    if kind in PSEUDO:
+        yield Finding("file system", BAD, f"{kind}: no file can be kept there; set GPUCACHE_STORE")
+        return
     if kind in NETWORK:
         yield Finding("file system", BAD, f"{kind}: the index (LMDB) does not work over a network; use a local disk")
     elif kind in ("tmpfs", "ramfs"):
@@ -172,16 +178,25 @@ def file_system(path: Path, mounts: str = "/proc/mounts") -> str:
 
 def _gpus() -> Iterator[Finding]:
     from gpucache.cli.output import size
-    from gpucache.telemetry import read_fleet
+    from gpucache.config import cuda_variables
+    from gpucache.telemetry import CudaSettings, process_ids, read_fleet, resolve
 
     fleet = read_fleet()
     for gpu in fleet.gpus:
-        room = f"{size(gpu.memory_free_bytes)} of {size(gpu.memory_total_bytes)} free"
-        yield Finding(f"GPU {gpu.index}", GOOD, f"{gpu.name}, {room}, {gpu.uuid}")
-    for problem in fleet.problems:
-        yield Finding("GPU", NOTE, problem)
+        free = "free memory unknown" if gpu.memory_free_bytes is None else f"{size(gpu.memory_free_bytes)} free"
+        told = "; ".join((f"{gpu.name}, {gpu.uuid}, {free}", *gpu.troubles))
+        yield Finding(f"GPU {gpu.index}", BAD if gpu.troubles else GOOD, told)
     if not fleet.gpus:
-        yield Finding("GPU", NOTE, "none is seen; everything runs on CPUs")
+        yield Finding("GPU", NOTE, f"none; everything runs on CPUs ({'; '.join(fleet.problems) or 'no driver'})")
+        return
+    chosen = resolve(fleet, CudaSettings.from_env(cuda_variables()))
+    for problem in (*fleet.problems, *chosen.problems):
+        yield Finding("GPUs", NOTE, problem)
+    if len(chosen.uuids) < len(fleet.devices):
+        shown = f"{len(chosen.uuids)} of {len(fleet.devices)} are this process's, by CUDA_VISIBLE_DEVICES"
+        yield Finding("visible GPUs", NOTE, shown)
+    if fleet.pids_are_hosts:
+        yield Finding("GPU processes", NOTE, process_ids.WHY)
 
 
 def _distributions() -> Iterator[Finding]:

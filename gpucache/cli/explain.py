@@ -1,4 +1,4 @@
-"""`gpucache explain RUN|FILE[:FLOW]`: why each call of a run ran; or, for a file, what its next run would do and why."""
+"""`gpucache explain RUN [RUN] | FILE[:FLOW]`: why calls ran, what two runs differ in, or what a file's next run would do and why."""
 
 from __future__ import annotations
 
@@ -6,51 +6,85 @@ from typing import Any
 
 import click
 
-from gpucache.cli.flows import FLOW_CONTEXT, opened, session_options, split, start
+from gpucache.cli.flows import FLOW_CONTEXT, opened, session_options, split, start_on_a_store, users_output
 
 
 @click.command(context_settings=FLOW_CONTEXT)
 @click.argument("target", metavar="RUN|FILE[:FLOW]", default="@last")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[--ARG VALUE]...")
 @click.option("--task", metavar="NAME", help="Only the calls of this task.")
+@click.option("--code", "with_code", is_flag=True, help="Show the old and the new code of functions that changed.")
 @session_options
 def command(  # noqa: PLR0917  # click passes them by name
     target: str,
     arguments: tuple[str, ...],
     task: str | None,
+    with_code: bool,
     store: str | None,
     runtime: str | None,
     as_json: bool,
 ) -> int:
-    """Say why the calls of a run ran (@last by default), or what a flow's next run would do and why."""
+    """Say why the calls of a run ran (@last by default), or what a flow's next run would do and why.
+
+    With two runs: where their calls differ, and why.
+    """
     from gpucache.cli.output import write_json
-    from gpucache.cli.views import planned_document, write_calls, write_planned
+    from gpucache.cli.views import write_calls, write_code, write_planned
 
     if split(target)[0].endswith(".py"):
-        flow, values = opened(target, arguments, store, runtime)
-        planned = _only(task, [planned_document(call) for call in flow.plan_values(values).calls])
-        if as_json:
-            write_json("explain", flow=flow.name, calls=planned)
-        else:
-            write_planned(planned)
-        return 0
-    if arguments:
-        raise click.UsageError(f"a run takes no arguments, but {' '.join(arguments)!r} is given")
-    document = _run_document(target, store, runtime)
-    calls = _only(task, document["calls"])
-    if as_json:
-        write_json("explain", run=document["id"], flow=document["flow"], calls=calls)
+        with users_output(as_json=as_json):
+            flow, values = opened(target, arguments, store, runtime)
+            head, calls, write = {"flow": flow.name}, _planned(flow, values), write_planned
     else:
-        write_calls(calls)
+        start_on_a_store(store, runtime)
+        if arguments:
+            return _two_runs(target, *arguments, as_json=as_json)
+        head, calls = _ran(target)
+        write = write_calls
+    calls = _only(task, calls)
+    if as_json:
+        write_json("explain", **head, calls=calls)
+        return 0
+    write(calls)
+    if with_code:
+        write_code([change for call in calls for change in call["code"]])
     return 0
 
 
-def _run_document(name: str, store: str | None, runtime: str | None) -> dict[str, Any]:
-    from gpucache.cli.views import run_document
+def _planned(flow: Any, values: tuple[Any, ...]) -> list[dict[str, Any]]:
+    from gpucache.cli.views import code_documents, planned_document
+
+    calls = flow.plan_values(values).calls
+    return [{**planned_document(call), "code": code_documents(call.code)} for call in calls]
+
+
+def _ran(name: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    from gpucache.cli.views import call_document, code_documents
     from gpucache.flows import run
 
-    start(store, runtime)
-    return run_document(run(name))
+    found = run(name)
+    calls = [{**call_document(call), "code": code_documents(found.code_changes(call))} for call in found.calls]
+    return {"run": found.id, "flow": found.flow}, calls
+
+
+def _two_runs(first: str, second: str, *more: str, as_json: bool) -> int:
+    from gpucache.cli.output import escaped, write, write_json, write_table
+    from gpucache.flows import run
+
+    if more or second.startswith("-"):
+        raise click.UsageError(
+            f"two runs are compared, and take no arguments, but {' '.join((second, *more))!r} is given"
+        )
+    before, after = run(first), run(second)
+    found = before.diff(after)
+    if as_json:
+        calls = [{"task": one.task, "difference": one.what} for one in found]
+        write_json("explain", run=before.id, other=after.id, differences=calls)
+    elif found:
+        write_table(("task", "difference"), [(escaped(one.task), escaped(one.what)) for one in found])
+    else:
+        write(f"{before.id} and {after.id} made the same calls, with the same results")
+    return 0
 
 
 def _only(task: str | None, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:

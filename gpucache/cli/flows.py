@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TypeVar
 
 import click
@@ -55,12 +57,39 @@ def opened(
     return flow, bound_values(flow, arguments)
 
 
+@contextmanager
+def users_output(*, as_json: bool) -> Iterator[None]:
+    """What the user's code prints goes to stderr where stdout is for the document alone."""
+    if not as_json:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
+
+
 def start(store: str | None, runtime: str | None = None) -> None:
     """Use this store and runtime in this process, where they are given."""
     from gpucache.flows import init
 
     if store is not None or runtime is not None:
         init(runtime=runtime, store=store)
+
+
+def start_on_a_store(store: str | None, runtime: str | None = None) -> None:
+    """start(), for verbs that have nothing to show where there is no store; none is made.
+
+    Raises:
+        StoreUnusable: There is none.
+    """
+    from gpucache.errors import StoreUnusable
+    from gpucache.flows import current_session
+
+    start(store, runtime)
+    path = current_session().config.store_path
+    if not path.exists():
+        raise StoreUnusable(
+            str(path), "there is none yet", "the first run makes it; --store or GPUCACHE_STORE name another"
+        )
 
 
 def split(target: str) -> tuple[str, str | None]:

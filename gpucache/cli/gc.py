@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from gpucache.cli.flows import json_option, start, store_option
+from gpucache.cli.flows import json_option, start_on_a_store, store_option
 
 
 @click.command()
@@ -20,7 +20,7 @@ def command(max_size: str | None, applied: bool, store: str | None, as_json: boo
     from gpucache.flows import current_session
     from gpucache.flows.sizes import parse_bytes
 
-    start(store)
+    start_on_a_store(store)
     session = current_session()
     max_bytes = session.config.store_max_bytes if max_size is None else parse_bytes("--max-size", max_size)
     report = session.store.collect(max_bytes=max_bytes, apply=applied)

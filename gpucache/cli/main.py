@@ -20,8 +20,11 @@ VERBS = {
     "runs": "List runs.",
     "show": "Show one run: what ran, what hit, and why.",
     "stats": "Say what the store holds.",
+    "check": "Run a run's calls again, or compare two runs, and say what is not the same.",
+    "accept": "Let a task's results of an earlier run answer for its code as it is now.",
     "gc": "Free room in the store; says what it would do, does it with --apply.",
     "verify": "Check every row and every byte of the store.",
+    "top": "Show what the GPUs hold and do, now and again.",
     "doctor": "Say whether everything that gpucache needs is there.",
 }
 
@@ -72,8 +75,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status_of(sys.argv[1:] if arguments is None else arguments))
 
 
+def _stop_at_once() -> None:
+    """End what runs in workers: whoever pressed Ctrl-C does not want to wait for it."""
+    flows = sys.modules.get("gpucache.flows")
+    if flows is not None:
+        flows.shutdown(at_once=True)
+
+
 def status_of(arguments: Sequence[str]) -> int:
-    """Run the command line; its exit status."""
+    """Run the command line; its exit status. With --json, what ends it is a document on stdout, too."""
+    heard: list[BaseException] = []
+    status = _status_of(arguments, heard)
+    if heard and "--json" in arguments:
+        from gpucache.cli.output import write_json
+
+        problem = heard[0]
+        write_json("error", error=type(problem).__name__, message=_message(problem), exit_status=status)
+    return status
+
+
+def _message(problem: BaseException) -> str:
+    return problem.format_message() if isinstance(problem, click.ClickException) else str(problem)
+
+
+def _status_of(arguments: Sequence[str], heard: list[BaseException]) -> int:
     try:
         # Not cli.main(): that ends the process itself when stdout's reader has gone, with the status of a failed task.
         with cli.make_context("gpucache", list(arguments)) as context:
@@ -84,13 +109,16 @@ def status_of(arguments: Sequence[str]) -> int:
         return USAGE
     except click.ClickException as problem:
         problem.show()
+        heard.append(problem)
         return USAGE
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except (KeyboardInterrupt, click.Abort):
+        _stop_at_once()
         say_line("gpucache: interrupted")
         return INTERRUPTED
     except GpuCacheError as problem:
+        heard.append(problem)
         return say(problem)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone, as with `| head`

@@ -27,6 +27,9 @@ STYLES = {
     "good": "green",
     "note": "yellow",
     "bad": "bold red",
+    "identical": "green",
+    "within tolerance": "green",
+    "differs": "bold red",
 }
 PIPED_WIDTH = 160
 """Columns where stdout is no terminal: a log keeps a sentence on its line."""
@@ -55,6 +58,27 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     sys.stdout.write(_rendered(table))
+
+
+def write_side_by_side(title: str, before: str | None, after: str | None) -> None:
+    """Two texts, line beside line, what differs marked. None: there is none; "": it is not known."""
+    import difflib
+
+    old, new = ((text or "").splitlines() for text in (before, after))
+    rows: list[tuple[str, str]] = []
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        for index in range(max(b - a, d - c)):
+            left = old[a + index] if a + index < b else ""
+            right = new[c + index] if c + index < d else ""
+            marks = ("", "", "") if kind == "equal" else ("[red]", "[green]", "[/]")
+            rows.append((f"{marks[0]}{escaped(left)}{marks[2]}", f"{marks[1]}{escaped(right)}{marks[2]}"))
+    heads = (_head(title, before, "before"), _head(title, after, "after"))
+    write_table(heads, rows)
+
+
+def _head(title: str, text: str | None, when: str) -> str:
+    missing = ": not there" if text is None else ": its text is not known" if not text else ""
+    return f"{escaped(title)} {when}{missing}"
 
 
 def write_marked(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpucache.cli.flows import FLOW_CONTEXT, flow_arguments, opened, session_options
+from gpucache.cli.flows import FLOW_CONTEXT, flow_arguments, opened, session_options, users_output
 
 
 @click.command(context_settings=FLOW_CONTEXT)
@@ -21,14 +21,15 @@ def command(  # noqa: PLR0917  # click passes them by name
 ) -> int:
     """Say what a flow would run, and why, without running a task.
 
-    The flow's own lines do run, with the stored results of the tasks that hit.
+    The flow's own lines do run, with the stored results of the tasks that hit: what they print or write, they do.
     """
     from gpucache.cli.output import write, write_json
     from gpucache.cli.status import DIFFERENCES, OK
     from gpucache.cli.views import planned_document, write_planned
 
-    flow, values = opened(target, arguments, store, runtime)
-    plan = flow.plan_values(values)
+    with users_output(as_json=as_json):
+        flow, values = opened(target, arguments, store, runtime)
+        plan = flow.plan_values(values)
     calls = [planned_document(call) for call in plan.calls]
     if as_json:
         write_json("plan", flow=plan.flow, calls=calls, stopped_at=plan.stopped_at, all_hit=plan.is_all_hit)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gpucache.cli.flows import FLOW_CONTEXT, flow_arguments, opened, session_options
+from gpucache.cli.flows import FLOW_CONTEXT, flow_arguments, opened, session_options, users_output
 
 RESULT_MAX_BYTES = 65536
 """A result whose JSON is longer is described in a few words: it lies in the store, and this is for programs that read on."""
@@ -32,8 +32,9 @@ def command(  # noqa: PLR0917  # click passes them by name
     from gpucache.cli.status import FAILED, OK, say_line, status_for, trimmed, users_traceback
     from gpucache.cli.views import run_document
 
-    flow, values = opened(target, arguments, store, runtime)
-    run = flow.execute(values, forced=force)
+    with users_output(as_json=as_json):
+        flow, values = opened(target, arguments, store, runtime)
+        run = flow.execute(values, forced=force)
     done = run.status == "done"
     if as_json:
         write_json("run", **run_document(run), result=_as_json(run.result()) if done else None)

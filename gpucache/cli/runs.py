@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpucache.cli.flows import json_option, start, store_option
+from gpucache.cli.flows import json_option, start_on_a_store, store_option
 
 
 @click.command()
@@ -19,7 +19,7 @@ def command(flow: str | None, since: str | None, limit: int, store: str | None, 
     from gpucache.cli.views import call_document, counted, moment, run_summary
     from gpucache.flows import runs
 
-    start(store)
+    start_on_a_store(store)
     found = runs(flow, since=since, limit=limit)
     if as_json:
         write_json("runs", runs=[run_summary(run) for run in found])

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gpucache.cli.flows import json_option, start, store_option
+from gpucache.cli.flows import json_option, start_on_a_store, store_option
 
 
 @click.command()
@@ -20,7 +20,7 @@ def command(name: str, store: str | None, as_json: bool) -> int:
     from gpucache.cli.views import run_document, write_calls
     from gpucache.flows import run
 
-    start(store)
+    start_on_a_store(store)
     document = run_document(run(name))
     if as_json:
         write_json("run", **document)

@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from gpucache.cli.flows import json_option, start, store_option
+from gpucache.cli.flows import json_option, start_on_a_store, store_option
 
 
 @click.command()
@@ -17,7 +17,7 @@ def command(store: str | None, as_json: bool) -> int:
     from gpucache.cli.output import duration, escaped, size, write, write_json, write_table
     from gpucache.flows import current_session
 
-    start(store)
+    start_on_a_store(store)
     stats = current_session().store.stats()
     if as_json:
         write_json("stats", **dataclasses.asdict(stats))

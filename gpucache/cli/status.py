@@ -19,6 +19,7 @@ from gpucache.errors import (
     RemoteTraceback,
     RuntimeUnreachable,
     StoreUnusable,
+    Untrusted,
     WorkersBroken,
 )
 
@@ -32,11 +33,13 @@ _STATUS: tuple[tuple[type[GpuCacheError], int], ...] = (
     (NoSuchFlow, NOT_FOUND),
     (NoSuchRecord, NOT_FOUND),
     (StoreUnusable, UNREACHABLE),
+    (Untrusted, UNREACHABLE),
     (RuntimeUnreachable, UNREACHABLE),
     (WorkersBroken, UNREACHABLE),
     (RecordCorrupt, INTEGRITY),
 )
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_IMPORTING = ("<frozen", os.path.join(os.path.dirname(os.__file__), "importlib", ""))
 _USERS = os.path.join(_PACKAGE, "demo", "")  # the demo's pipelines are a user's program that we happen to ship
 
 
@@ -109,7 +112,7 @@ def _is_ours(problem: BaseException) -> bool:
 
 
 def _is_hidden(file: str) -> bool:
-    return (file.startswith(_PACKAGE) and not file.startswith(_USERS)) or file.startswith("<frozen")
+    return (file.startswith(_PACKAGE) and not file.startswith(_USERS)) or file.startswith(_IMPORTING)
 
 
 def _frames(trace: TracebackType | None) -> list[TracebackType]:

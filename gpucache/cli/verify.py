@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpucache.cli.flows import json_option, start, store_option
+from gpucache.cli.flows import json_option, start_on_a_store, store_option
 
 
 @click.command()
@@ -17,7 +17,7 @@ def command(repair: bool, store: str | None, as_json: bool) -> int:
     from gpucache.cli.status import INTEGRITY, OK
     from gpucache.flows import current_session
 
-    start(store)
+    start_on_a_store(store)
     report = current_session().store.verify(repair=repair)
     if as_json:
         problems = [{"name": name, "problem": problem} for name, problem in report.problems]

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gpucache.cli.output import duration, escaped, styled, write_table
+from gpucache.cli.output import duration, escaped, styled, write, write_side_by_side, write_table
+from gpucache.cli.status import trimmed
 
 if TYPE_CHECKING:
     from gpucache.flows import Call, PlannedCall, Run
+    from gpucache.memo import CodeChange
 
-DID_RUN = ("ran", "uncached")
+DID_RUN = ("ran", "uncached", "failed")
 
 
 def run_document(run: Run[Any]) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def run_document(run: Run[Any]) -> dict[str, Any]:
         "arguments": run.shown,
         "code": run.code,
         "env": run.env,
-        "traceback": run.traceback,
+        "traceback": None if run.traceback is None else trimmed(run.traceback),
         "calls": [call_document(call) for call in run.calls],
     }
 
@@ -70,6 +72,7 @@ def planned_document(call: PlannedCall) -> dict[str, Any]:
             for reason in call.reasons
         ],
         "seconds": call.seconds,
+        "notes": list(call.notes),
     }
 
 
@@ -93,9 +96,21 @@ def write_planned(calls: Iterable[Mapping[str, Any]]) -> None:
     rows = []
     for alike in _alike(calls, "verdict"):
         known = [call["seconds"] for call in alike if call["seconds"] is not None]
-        why = escaped("; ".join(reason["text"] for reason in alike[0]["reasons"]))
+        why = escaped("; ".join([*(reason["text"] for reason in alike[0]["reasons"]), *alike[0]["notes"]]))
         rows.append((_name(alike), styled(alike[0]["verdict"]), duration(sum(known)) if known else "", why))
     write_table(("task", "would", ">last took", "why"), rows)
+
+
+def code_documents(changes: Iterable[CodeChange]) -> list[dict[str, str | None]]:
+    """Code that changed, for programs."""
+    return [{"subject": change.subject, "before": change.before, "after": change.after} for change in changes]
+
+
+def write_code(changes: Iterable[Mapping[str, Any]]) -> None:
+    """The old and the new text of each function that changed, side by side; a function once, whoever calls it."""
+    for subject, before, after in dict.fromkeys((one["subject"], one["before"], one["after"]) for one in changes):
+        write()
+        write_side_by_side(subject, before, after)
 
 
 def counted(calls: Iterable[Mapping[str, Any]]) -> str:

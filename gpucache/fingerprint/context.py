@@ -43,6 +43,11 @@ class Context:
             if isinstance(file, str) and file.endswith(".py") and self.project.has_module(name):
                 self.sources.keep(file, vars(module))
 
+    def learn(self, file: str, text: str) -> None:
+        """Keep a text of another process; functions that counted by their bytecode are looked at again."""
+        self.sources.learn(file, text)
+        self._forms.clear()
+
     def form(self, function: types.FunctionType) -> tuple[Form, str]:
         """A function's form, and a note if it is not that of its source."""
         code = function.__code__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import types
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpucache.digests import combine
 from gpucache.fingerprint.context import Context
@@ -17,6 +17,14 @@ from gpucache.fingerprint.walk import Walk
 
 KEPT_AT_MOST = 8192
 """Fingerprints kept. Functions made anew for each call (lambdas as arguments) would fill the memory otherwise."""
+
+
+class SourceText(NamedTuple):
+    """A text that functions were found in: their module's name, the file that their code names, and the text."""
+
+    module: str
+    file: str
+    text: str
 
 
 class Fingerprint:
@@ -77,6 +85,7 @@ class Fingerprints:
         self._context = Context(Project(packages, roots), strict=strict, alone="function" in named)
         self._lock = threading.RLock()
         self._known: dict[tuple[int, bool], tuple[object, Fingerprint]] = {}
+        self._texts: dict[SourceText, None] = {}
 
     def of(self, function: Any) -> Fingerprint:
         """The fingerprint of a function, or of a task by its function. Its own defaults are arguments of the call, not code.
@@ -88,6 +97,20 @@ class Fingerprints:
         if not isinstance(function, types.FunctionType) and type(function).__module__.startswith("gpucache."):
             function = getattr(function, "fn", function)
         return self._of(function, defaults=False)
+
+    @property
+    def texts(self) -> tuple[SourceText, ...]:
+        """The texts that functions were found in so far, each once."""
+        return tuple(self._texts)
+
+    def learn(self, file: str, text: str) -> None:
+        """Take note of a text that another process has found functions in, so that they have one identity in both.
+
+        A text is believed only for code that it compiles to, so none can do harm.
+        """
+        with self._lock:
+            self._context.learn(file, text)
+            self._known.clear()
 
     def token(self, obj: Any) -> bytes | None:
         """The identity of a piece of code, as a part of a value; None for what is no code, or a library's class."""
@@ -112,13 +135,19 @@ class Fingerprints:
         walk = Walk(self._context)
         digest = walk.run(symbol, defaults=defaults)
         parts = dict(sorted(walk.parts.items()))
-        sources = {
-            node.component: _source_reader(self._context, node.obj)
-            for node in walk.nodes
-            if isinstance(node.obj, types.FunctionType)
-        }
+        functions = [(node.component, node.obj) for node in walk.nodes if isinstance(node.obj, types.FunctionType)]
+        sources = {component: _source_reader(self._context, function) for component, function in functions}
+        found = (_text_of(self._context, function) for _, function in functions)
+        self._texts.update((text, None) for text in found if text is not None)
         seen = frozenset(walk.keepers), tuple(walk.path_texts)
         return Fingerprint(digest, parts, tuple(walk.notes), walk.reads.freeze(), sources, *seen)
+
+
+def _text_of(context: Context, function: types.FunctionType) -> SourceText | None:
+    found = context.sources.find(function.__code__, function.__globals__)
+    if found is None:
+        return None
+    return SourceText(str(function.__globals__.get("__name__")), function.__code__.co_filename, found.text.text)
 
 
 def _source_reader(context: Context, function: types.FunctionType) -> Callable[[], str]:

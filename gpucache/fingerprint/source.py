@@ -172,6 +172,14 @@ class Sources:
                 known = self._found[id(code)] = (code, self._search(code, namespace))
             return known[1]
 
+    def learn(self, file: str, text: str) -> None:
+        """Keep a text that another process has found functions of this file in."""
+        with self._lock:
+            kept = self._texts.setdefault(file, [])
+            if not any(text == known.text for known in kept):
+                kept.append(Text(file, text))
+                self._found.clear()  # what was not found may be found now
+
     def line_of_class(self, file: str, qualname: str) -> int | None:
         """Where a class begins in a file that a function was found in; None if none was."""
         with self._lock:

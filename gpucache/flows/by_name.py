@@ -15,7 +15,7 @@ def named(fn: Callable[..., Any]) -> Any:
     Elsewhere: in `__main__`, and in a module that is pickled by value because workers can't be given its text (see
     workers/ship.py).
     """
-    if fn.__module__ == "__main__" or _is_by_value(fn.__module__):
+    if travels_by_value(fn.__module__):
         return None
     try:
         return _followed(sys.modules.get(fn.__module__), fn.__qualname__)
@@ -36,7 +36,10 @@ def _followed(found: Any, qualname: str) -> Any:
     return functools.reduce(getattr, qualname.split("."), found)
 
 
-def _is_by_value(module: str) -> bool:
+def travels_by_value(module: str) -> bool:
+    """Whether functions of this module are pickled whole, since workers can't import it, or not the same."""
+    if module == "__main__":
+        return True
     cloudpickle = sys.modules.get("cloudpickle")
     if cloudpickle is None:
         return False

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
+import inspect
 import os
 import subprocess
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import msgspec
 
 from gpucache.digests import remembered, value_digest
-from gpucache.errors import NotIdentifiable, NotStorable, PlanStopped, StoreFull
+from gpucache.errors import NotIdentifiable, NotStorable, PlanStopped, StoreFull, StoreUnusable
 from gpucache.flows.binding import Binder
 from gpucache.flows.future import resolved
 from gpucache.flows.history import Run
@@ -50,7 +53,7 @@ class Flow(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The flow's value; recorded as a run. Within another flow it is a plain function, part of that flow's run."""
         if watcher.get() is not None:
-            return self.fn(*args, **kwargs)
+            return self.made(*args, **kwargs)
         return self.run(*args, **kwargs).result()
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
@@ -103,7 +106,7 @@ class Flow(Generic[P, R]):
         bound_args, bound_kwargs = self.binder.unbind(values)
         token = watcher.set(planner)
         try:
-            cast("Callable[..., R]", self.fn)(*bound_args, **bound_kwargs)
+            self.made(*bound_args, **bound_kwargs)
         except PlanStopped as stop:
             stopped_at = stop.task
         finally:
@@ -114,29 +117,36 @@ class Flow(Generic[P, R]):
         """run() of arguments that are bound already, under a given id, with the tasks named in `forced` run anyway."""
         session = current_session()
         row = self._row(session, values, run_id or new_run_id())
-        session.ledger.write(row)
+        session.ledger.note(row)
         log = CallLog(session.ledger, row.id)
         bound_args, bound_kwargs = self.binder.unbind(values)
-        token = watcher.set(Recorder(log, row.id, frozenset(forced)))
+        recorder = Recorder(log, row.id, frozenset(forced))
+        token = watcher.set(recorder)
         outcome: tuple[R] | BaseException
         try:
-            outcome = (cast("R", resolved(cast("Callable[..., R]", self.fn)(*bound_args, **bound_kwargs))),)
+            outcome = (cast("R", resolved(self.made(*bound_args, **bound_kwargs))),)
             log.wait()  # a call that was submitted and not waited for belongs to the run too
             ended = msgspec.structs.replace(row, status="done", result=_stored(session, outcome[0]))
         except BaseException as problem:  # noqa: BLE001  # an edge: whatever ended the run is written down
             outcome = problem
+            recorder.cancel()
             ended = msgspec.structs.replace(row, **_failure(problem))
         finally:
             watcher.reset(token)
         log.flush()
         ended = msgspec.structs.replace(ended, ended_at=time.time())
-        session.ledger.write(ended)
+        session.ledger.note(ended)
         if isinstance(outcome, KeyboardInterrupt | SystemExit):
             raise outcome
         return Run(session, ended, outcome)
 
     def __repr__(self) -> str:
         return f"<flow {self.name}>"
+
+    def made(self, *args: Any, **kwargs: Any) -> R:
+        """What the function gives; of an `async def` one, what its coroutine gives."""
+        value: Any = cast("Callable[..., R]", self.fn)(*args, **kwargs)
+        return cast("R", _waited_for(value) if inspect.iscoroutine(value) else value)
 
     def _row(self, session: Session, values: tuple[Any, ...], run_id: str) -> RunRow:
         params = dict(zip(self.binder.names, values, strict=True))
@@ -168,9 +178,22 @@ def flow(
     return (lambda function: Flow(function, name)) if fn is None else Flow(fn, name)
 
 
+def _waited_for(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end, in this context; where an event loop runs already (a notebook), in a thread beside it."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(context.run, asyncio.run, coroutine).result()
+
+
 def _stored(session: Session, value: Any) -> Manifest | None:
     """The value in the store, or None if it can't be there: a run is worth recording all the same."""
-    with contextlib.suppress(NotStorable, NotIdentifiable, StoreFull):
+    with contextlib.suppress(NotStorable, NotIdentifiable, StoreFull, StoreUnusable):
         known = remembered(value)
         manifest = None if known is None else session.store.manifest_of(known)
         if manifest is not None:

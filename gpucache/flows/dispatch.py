@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpucache.errors import RecordCorrupt
+from gpucache.errors import RecordCorrupt, StoreFull, Untrusted
 from gpucache.events import State, hooks
 from gpucache.flows.future import Future, futures_in
 from gpucache.flows.identify import Called
@@ -71,6 +71,8 @@ def submit(task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Futu
         future.set_result(seen.plan(task, args, kwargs))
         return future
     values = task.binder.bind(args, kwargs)
+    if seen is not None:
+        seen.submitted(future)
     launch = Launch(current_session(), values, future, Watched(task, seen, started))
     after(futures_in(values), launch.go)
     return future
@@ -91,7 +93,7 @@ def _hit(session: Session, called: Called, seen: Watcher | None, started: float)
         note_hit(current_watch(), session.store, called.key, record.key, called.root)
     try:
         value = session.store.read(record.result)
-    except RecordCorrupt:
+    except (RecordCorrupt, StoreFull, Untrusted):
         return _MISS
     if seen is not None or hooks.is_heard:
         Watched(called.task, seen, started).end(

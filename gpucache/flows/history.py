@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from gpucache.errors import GpuCacheError, NoSuchRecord, RemoteTraceback
+from gpucache.errors import BadSetting, GpuCacheError, NoSuchRecord, RecordCorrupt, RemoteTraceback
 from gpucache.events import State
 from gpucache.flows.session import current_session
 from gpucache.flows.sizes import parse_seconds
 from gpucache.ledger import CallRow, Ledger, RunRow
+from gpucache.memo import CodeChange, code_changes, differences
 
 if TYPE_CHECKING:
+    from gpucache.flows.checking import Checked, CheckedCall
+    from gpucache.flows.definition import Flow
     from gpucache.flows.session import Session
 
 R = TypeVar("R")
@@ -43,11 +46,12 @@ class Call:
         task: The task's name.
         key: The call's key, hex; None for a task that is not cached.
         state: How it ended.
-        seconds: How long the flow waited for it, s.
+        seconds: What its body took, if it ran; else how long the flow waited for it, s.
         saved_seconds: What it had taken when it ran, if it did not have to run, s.
         reasons: Why it ran, one sentence each.
         result: Digest of its result, hex.
         shown: Its arguments in a few words.
+        compared_with: Key of the record that the reasons compare it with, hex; None for a hit, and for what never ran before.
     """
 
     task: str
@@ -58,6 +62,7 @@ class Call:
     reasons: tuple[str, ...]
     result: str | None
     shown: dict[str, str]
+    compared_with: str | None = None
 
 
 class Run(Generic[R]):
@@ -168,9 +173,54 @@ class Run(Generic[R]):
         lines = [f"{c.task}: {c.state}" + (f", because {'; '.join(c.reasons)}" if c.reasons else "") for c in calls]
         return "\n".join(lines) or f"run {self.id} called no task"
 
+    def code_changes(self, call: Call) -> tuple[CodeChange, ...]:
+        """The functions that made one of this run's calls run, with the texts of then and of before."""
+        store = self._session.store
+        keys = (call.compared_with, call.key)
+        before, after = (None if key is None else store.lookup(bytes.fromhex(key)) for key in keys)
+        if before is None or after is None:
+            return ()
+        return code_changes(store, store.parts_of(before), store.parts_of(after))
+
     def diff(self, other: Run[Any]) -> tuple[Difference, ...]:
         """Where the calls of this run and the other are not the same, in order; empty if they did the same."""
         return tuple(_differences(self._session, self.calls, other.calls))
+
+    def check(self, sample: float = 1.0) -> Checked:
+        """Run this run's calls again, each with the inputs that it had, and compare. Nothing is stored.
+
+        Args:
+            sample: The share of the calls that is run again, above 0 to 1; always the same ones.
+
+        Raises:
+            BadSetting: `sample` is not a share.
+            NoSuchRecord: The arguments could not be stored then, or the flow is no longer where it was.
+            Anything that a body raises now.
+        """
+        from gpucache.flows.checking import Checker
+        from gpucache.flows.watcher import watcher
+
+        if not 0 < sample <= 1:
+            raise BadSetting("sample", str(sample), "a share above 0, up to 1 (or 100%)")
+        flow, params = self._again()
+        checker = Checker(self._session, sample)
+        token = watcher.set(checker)
+        try:
+            flow.made(**params)
+        finally:
+            watcher.reset(token)
+        return checker.found
+
+    def compare(self, golden: Run[Any], tolerance: float | None = None) -> Checked:
+        """Compare this run's results with those of another, call by call; a call that only one made differs.
+
+        Args:
+            golden: The run that is right.
+            tolerance: As for tasks: the largest difference that counts as none; None: bit for bit.
+        """
+        from gpucache.flows.checking import Checked
+
+        return Checked(tuple(_compared(self._session, golden.calls, self.calls, tolerance)), 0)
 
     def replay(self) -> Run[R]:
         """Run the flow again with the same arguments and the code as it is now; compare with diff().
@@ -178,12 +228,16 @@ class Run(Generic[R]):
         Raises:
             NoSuchRecord: The arguments could not be stored then, or the flow is no longer where it was.
         """
+        flow, params = self._again()
+        return cast("Run[R]", flow.run(**params))
+
+    def _again(self) -> tuple[Flow[..., Any], dict[str, Any]]:
+        """The flow as it is now, and the arguments that it had."""
         from gpucache.flows.loading import load_flow
 
         if self._row.params is None:
             raise NoSuchRecord("arguments of run", self.id, "they could not be stored; call the flow yourself")
-        flow = load_flow(self.code.get("file"), self.code["module"], self.code["flow"])
-        return cast("Run[R]", flow.run(**self.params))
+        return load_flow(self.code.get("file"), self.code["module"], self.code["flow"]), self.params
 
     def __repr__(self) -> str:
         return f"<run {self.id} of {self.flow}: {self.status}>"
@@ -246,6 +300,7 @@ def _call(row: CallRow) -> Call:
         reasons=tuple(row.reasons),
         result=None if row.result is None else row.result.hex(),
         shown=dict(row.shown),
+        compared_with=None if row.compared_with is None else row.compared_with.hex(),
     )
 
 
@@ -262,6 +317,38 @@ def _differences(session: Session, before: tuple[Call, ...], after: tuple[Call, 
             yield Difference(place[0], f"same result, other inputs or code: {_why(session, was, now)}", was, now)
 
 
+def _compared(
+    session: Session, golden: tuple[Call, ...], calls: tuple[Call, ...], tolerance: float | None
+) -> Iterator[CheckedCall]:
+    """Paired as by _differences()."""
+    from gpucache.flows.checking import CheckedCall
+    from gpucache.flows.comparing import Sameness, compared
+
+    first, second = _numbered(golden), _numbered(calls)
+    for place in {**first, **second}:
+        was, now = first.get(place), second.get(place)
+        key = (now or was or calls[0]).key or ""
+        if was is None or now is None:
+            missing = "it was not called in the golden run" if was is None else "it was called only in the golden run"
+            yield CheckedCall(place[0], key, Sameness.DIFFERS, missing)
+        elif was.result is not None and was.result == now.result:
+            yield CheckedCall(place[0], key, Sameness.IDENTICAL)
+        elif (before := _value(session, was)) is None or (after := _value(session, now)) is None:
+            yield CheckedCall(place[0], key, Sameness.DIFFERS, "one of the results is not stored any more")
+        else:
+            yield CheckedCall(place[0], key, *compared(before[0], after[0], tolerance))
+
+
+def _value(session: Session, call: Call) -> tuple[Any] | None:
+    record = None if call.key is None else session.store.lookup(bytes.fromhex(call.key))
+    if record is None or record.result.digest.hex() != call.result:
+        return None
+    try:
+        return (session.store.read(record.result),)
+    except RecordCorrupt:
+        return None
+
+
 def _numbered(calls: tuple[Call, ...]) -> dict[tuple[str, int], Call]:
     seen: Counter[str] = Counter()
     table: dict[tuple[str, int], Call] = {}
@@ -272,8 +359,6 @@ def _numbered(calls: tuple[Call, ...]) -> dict[tuple[str, int], Call]:
 
 
 def _why(session: Session, was: Call, now: Call) -> str:
-    from gpucache.memo import differences
-
     before, after = (None if c.key is None else session.store.lookup(bytes.fromhex(c.key)) for c in (was, now))
     if before is None or after is None:
         return "no record is left to compare"

@@ -36,7 +36,7 @@ class Code:
     __slots__ = ("_environment_of", "environment", "fingerprint", "fingerprints", "header")
 
     def __init__(self, task: AnyTask, session: Session) -> None:
-        self.fingerprints: Fingerprints = session.fingerprints(_hashable(task.options.follow))
+        self.fingerprints: Fingerprints = session.fingerprints(follow_of(task))
         self.fingerprint: Fingerprint = self.fingerprints.of(task.fn)
         # The switches that "bitwise" counts can be turned at any time, so its text is made again for each call.
         self._environment_of = task if task.options.numerics == "bitwise" else None
@@ -48,6 +48,16 @@ class Code:
             self.environment.encode(),
             task.binder.counted_names,
         )
+
+    def parts(self, task: AnyTask) -> dict[str, tuple[bytes, str]]:
+        """The components that are the same for all calls of the task, with the text that people read."""
+        parts = dict(self.fingerprint.parts)
+        if task.options.version is not None:
+            version = task.options.version
+            parts["version:"] = (combine(version.encode()), f"version {version}")
+        if self.environment:
+            parts["environment:"] = (combine(self.environment.encode()), self.environment)
+        return parts
 
     def is_current(self) -> bool:
         """Whether the code, the globals it reads and the environment are what they were."""
@@ -94,14 +104,9 @@ class Called:
 
     def parts(self) -> dict[str, tuple[bytes, str]]:
         """Every component of the key, with the text that people read."""
-        task, parts = self.task, dict(self.code.fingerprint.parts)
-        for index, digest in zip(task.binder.counted, self.digests, strict=True):
-            parts[f"arg:{task.binder.names[index]}"] = (digest, _shown(self.values[index]))
-        if task.options.version is not None:
-            version = task.options.version
-            parts["version:"] = (combine(version.encode()), f"version {version}")
-        if self.code.environment:
-            parts["environment:"] = (combine(self.code.environment.encode()), self.code.environment)
+        parts = self.code.parts(self.task)
+        for (index, name), digest in zip(self.task.binder.counted_parameters, self.digests, strict=True):
+            parts[f"arg:{name}"] = (digest, _shown(self.values[index]))
         return parts
 
     def shown(self) -> dict[str, str]:
@@ -134,6 +139,7 @@ class Called:
             own=self._own_component(),
             notes=tuple(self.code.fingerprint.notes),
             root=self.root,
+            source=self.code.fingerprint.source,
         )
 
     def _own_component(self) -> str:
@@ -187,5 +193,7 @@ def _gpu_models() -> tuple[str, ...]:
     return tuple(gpu.name for gpu in read_fleet().gpus if gpu.name)
 
 
-def _hashable(follow: Any) -> Any:
+def follow_of(task: AnyTask) -> str | tuple[str, ...]:
+    """What of the code counts, as session.fingerprints() takes it."""
+    follow = task.options.follow
     return follow if isinstance(follow, str) else tuple(follow)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpucache.digests import value_digest
 from gpucache.events import State
 from gpucache.flows.future import resolved
+from gpucache.flows.watcher import Why
 from gpucache.memo import Done, Takeoff, Work, checked, execute, publish, watch_of
 
 if TYPE_CHECKING:
@@ -23,15 +24,15 @@ def run_here(session: Session, called: Called, watched: Watched) -> Any:
     """Run a miss and publish its result; the value is what a hit would give."""
     called.task.refuse_generators()
     called.values = resolved_all(called.values)
-    reasons = reasons_of(session, called, watched)
+    cause = why(session, called, watched)
     work = work_of(session, called, watched, lambda: called.task.body(called.values))
-    return _ended(called, watched, reasons, lambda: execute(session.store, work))
+    return _ended(called, watched, cause, lambda: execute(session.store, work))
 
 
 async def run_body_async(session: Session, called: Called, watched: Watched) -> Any:
     """run_here() for an async task; waiting for another process's flight does not block the event loop."""
     called.values = resolved_all(called.values)
-    reasons = reasons_of(session, called, watched)
+    cause = why(session, called, watched)
     work = work_of(session, called, watched, lambda: None)
     flight = Takeoff(session.store, work)
     landed = await asyncio.to_thread(flight.__enter__)
@@ -44,11 +45,11 @@ async def run_body_async(session: Session, called: Called, watched: Watched) -> 
                 watch.stop()
             landed = publish(session.store, work, value, time.perf_counter() - ran_at, watch)
     except BaseException:
-        watched.end(called, State.FAILED, reasons=reasons)
+        watched.end(called, State.FAILED, why=cause)
         raise
     finally:
         flight.__exit__(None, None, None)
-    return _ended(called, watched, reasons, lambda: landed)
+    return _ended(called, watched, cause, lambda: landed)
 
 
 def run_uncached(task: AnyTask, values: tuple[Any, ...], watched: Watched) -> Any:
@@ -82,6 +83,7 @@ def work_of(session: Session, called: Called, watched: Watched, body: Callable[[
         key=called.key,
         digest=lambda value: value_digest(value, symbols=called.code.fingerprints),
         parts=called.parts,
+        source=called.code.fingerprint.source,
         arguments=dict(zip(task.binder.names, called.values, strict=True)),
         argument_digests=called.argument_digests(),
         changed_globals=called.changed_globals,
@@ -95,14 +97,15 @@ def work_of(session: Session, called: Called, watched: Watched, body: Callable[[
     )
 
 
-def reasons_of(session: Session, called: Called, watched: Watched) -> tuple[str, ...]:
+def why(session: Session, called: Called, watched: Watched) -> Why:
     """Why the call runs, for the run that records it; not looked for where no run does."""
     if watched.is_forced:
-        return ("it was forced",)
+        return Why(("it was forced",))
     if not watched.is_recorded:
-        return ()
+        return Why()
     explanation = called.explained(session.store)
-    return tuple(str(reason) for reason in explanation.reasons)
+    before = explanation.compared_with
+    return Why(tuple(map(str, explanation.reasons)), None if before is None else bytes.fromhex(before))
 
 
 def resolved_all(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -110,15 +113,15 @@ def resolved_all(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(resolved(value) for value in values)
 
 
-def _ended(called: Called, watched: Watched, reasons: tuple[str, ...], give: Callable[[], Done]) -> Any:
+def _ended(called: Called, watched: Watched, cause: Why, give: Callable[[], Done]) -> Any:
     try:
         done = give()
     except BaseException:
-        watched.end(called, State.FAILED, reasons=reasons)
+        watched.end(called, State.FAILED, why=cause)
         raise
     result = None if done.result is None else done.result.digest
     if done.record is not None:
         called.record_key = done.record.key
     took = done.seconds if done.state == State.RAN else None
-    watched.end(called, done.state, seconds=took, saved_seconds=done.saved_seconds, reasons=reasons, result=result)
+    watched.end(called, done.state, seconds=took, saved_seconds=done.saved_seconds, why=cause, result=result)
     return done.value

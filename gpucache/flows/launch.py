@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from gpucache.events import State
 from gpucache.flows.future import Arrived, Future, futures_in
 from gpucache.flows.identify import Called
-from gpucache.flows.in_process import reasons_of
+from gpucache.flows.in_process import why
+from gpucache.flows.watcher import Why
 from gpucache.memo import Key, current_watch, lookup, note_hit
 
 if TYPE_CHECKING:
@@ -46,12 +47,15 @@ class Launch:
         self._session, self._values, self._future, self._watched = session, values, future, watched
         self._task = watched.task
         self._called: Called | None = None
-        self._reasons: tuple[str, ...] = ()
+        self._why = Why()
         self._watch = current_watch()  # of the body that submits this, if one does
 
     def go(self) -> None:
         """All inputs are done: go on, and let whatever goes wrong reach the future."""
         try:
+            if self._future.cancelled():
+                self._watched.end(None, State.SKIPPED)
+                return
             failed = next((f for f in futures_in(self._values) if f.cancelled() or f.exception() is not None), None)
             if failed is not None:
                 self._fail(_problem_of(failed), State.SKIPPED)
@@ -75,7 +79,7 @@ class Launch:
             running.add_done_callback(self._join)
             return
         self._future.add_done_callback(lambda _: self._session.in_flight.pop(called.key, None))
-        self._reasons = reasons_of(self._session, called, self._watched)
+        self._why = why(self._session, called, self._watched)
         self._send()
 
     def _send(self) -> None:
@@ -130,7 +134,7 @@ class Launch:
             state,
             seconds=seconds,
             saved_seconds=saved_seconds,
-            reasons=self._reasons,
+            why=self._why,
             result=result,
         )
         if self._future.set_running_or_notify_cancel():
@@ -138,7 +142,7 @@ class Launch:
 
     def _fail(self, problem: BaseException, state: State) -> None:
         self._future.state = state
-        self._watched.end(self._called, state, reasons=self._reasons)
+        self._watched.end(self._called, state, why=self._why)
         if isinstance(problem, concurrent.futures.CancelledError):
             self._future.cancel()
         elif not self._future.done() and self._future.set_running_or_notify_cancel():

@@ -36,6 +36,8 @@ class Options:
         timeout: After this ("90s", or seconds) the call is stopped; it runs in a worker then.
         workers: More than 1: a gang, placed together or not at all.
         validate: Called with the result; if it raises, the result is neither stored nor passed on.
+        tolerance: Run.check() takes a result for the same if its numbers differ by no more (relative, and absolute); None: bit
+            for bit.
         force: Run even if the answer is known.
     """
 
@@ -53,12 +55,14 @@ class Options:
     timeout: float | str | None = None
     workers: int = 1
     validate: Validate | None = None
+    tolerance: float | None = None
     force: bool = False
 
     def __post_init__(self) -> None:
-        for name, amount in (("gpus", self.gpus), ("cpus", self.cpus), ("retries", self.retries)):
-            if amount < 0:
-                raise BadSetting(name, str(amount), "0 or more")
+        for name in ("gpus", "cpus", "retries", "workers", "tolerance"):
+            amount = getattr(self, name)
+            if not isinstance(amount, int | float | None) or (amount or 0) < 0:
+                raise BadSetting(name, repr(amount), "a number, 0 or more")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise BadSetting("gpus", str(self.gpus), "a share below 1, or a whole number")
         if self.workers < 1:
@@ -128,4 +132,5 @@ class OptionsGiven(TypedDict, total=False):
     timeout: float | str | None
     workers: int
     validate: Validate | None
+    tolerance: float | None
     force: bool

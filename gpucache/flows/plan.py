@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from gpucache.memo import Reason
+from gpucache.memo import CodeChange, Reason
 
 
 class Verdict(enum.StrEnum):
@@ -26,6 +26,8 @@ class PlannedCall:
         verdict: `may run`: it takes the result of a call that runs, and hits if that comes out as before.
         reasons: Why it would run, root causes first.
         seconds: What it would save (a hit), or took when it last ran, s; None if it never ran.
+        code: The functions that are not what they were, with their texts.
+        notes: What could not be seen of the code or of its run, and whose word a hit is.
     """
 
     task: str
@@ -33,6 +35,8 @@ class PlannedCall:
     verdict: Verdict
     reasons: tuple[Reason, ...]
     seconds: float | None
+    code: tuple[CodeChange, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         why = "; ".join(str(reason) for reason in self.reasons)

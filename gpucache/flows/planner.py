@@ -14,7 +14,7 @@ from gpucache.errors import PlanStopped, RecordCorrupt
 from gpucache.flows.future import Future, leaves_in, resolved
 from gpucache.flows.identify import Called
 from gpucache.flows.plan import PlannedCall, Verdict
-from gpucache.memo import Kind, Reason, lookup
+from gpucache.memo import Explanation, Kind, Reason, lookup
 
 if TYPE_CHECKING:
     from gpucache.flows.session import Session
@@ -84,6 +84,9 @@ class Planner:
             return self._would_run(task, Verdict.RUNS, (Reason(Kind.FORCED, task.name),), called)
         return self._look_up(task, called)
 
+    def submitted(self, future: Future[Any]) -> None:
+        """Never told: plan() answers every call."""
+
     def begin(self, task: AnyTask) -> int:
         """Never asked: nothing runs."""
         raise AssertionError("a plan runs nothing")
@@ -101,9 +104,10 @@ class Planner:
                 value = store.read(record.result)
             except RecordCorrupt as damage:
                 return self._would_run(task, Verdict.RUNS, (Reason(Kind.CORRUPT, str(damage)),), called)
-            self._add(PlannedCall(task.name, called.key.hex(), Verdict.HITS, (), record.seconds))
+            hit = PlannedCall(task.name, called.key.hex(), Verdict.HITS, (), record.seconds, notes=found.notes)
+            self._add(hit)
             return value
-        return self._would_run(task, Verdict.RUNS, found.reasons, called, found.seconds)
+        return self._would_run(task, Verdict.RUNS, found.reasons, called, found)
 
     def _would_run(
         self,
@@ -111,12 +115,15 @@ class Planner:
         verdict: Verdict,
         reasons: tuple[Reason, ...],
         called: Called | None,
-        seconds: float | None = None,
+        found: Explanation | None = None,
     ) -> Any:
         newest = next(iter(self._session.store.records(task.name, limit=1)), None)
+        seconds = None if found is None else found.seconds
         if seconds is None and newest is not None:
             seconds = newest.seconds
-        self._add(PlannedCall(task.name, None if called is None else called.key.hex(), verdict, reasons, seconds))
+        key = None if called is None else called.key.hex()
+        code, notes = ((), ()) if found is None else (found.code, found.notes)
+        self._add(PlannedCall(task.name, key, verdict, reasons, seconds, code, notes))
         return Unknown(self._flow, task.name, self._length_of(newest))
 
     def _length_of(self, newest: Any) -> int | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from gpucache.events import State
 from gpucache.ledger import CallLog, CallRow
 
 if TYPE_CHECKING:
+    from gpucache.flows.future import Future
     from gpucache.flows.identify import Called
     from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Outcome
@@ -21,10 +23,20 @@ class Recorder:
     def __init__(self, log: CallLog, run_id: str, forced: frozenset[str] = frozenset()) -> None:
         self._log = log
         self.run_id, self.forced = run_id, forced
+        self._submitted: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
 
     def plan(self, task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Never asked: a recorded call runs."""
         raise AssertionError("a recorder does not plan")
+
+    def submitted(self, future: Future[Any]) -> None:
+        """A call was submitted."""
+        self._submitted.add(future)
+
+    def cancel(self) -> None:
+        """The flow is over: cancel what it submitted and what has not started."""
+        for future in list(self._submitted):
+            future.cancel()
 
     def begin(self, task: AnyTask) -> int:
         """Keep the call's place in the order of calls."""
@@ -39,7 +51,8 @@ class Recorder:
             started_at=outcome.started_at,
             seconds=outcome.seconds,
             saved_seconds=outcome.saved_seconds,
-            reasons=outcome.reasons,
+            reasons=outcome.why.reasons,
+            compared_with=outcome.why.compared_with,
             result=outcome.result,
             shown={} if called is None or outcome.state == State.HIT else called.shown(),
         )

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from gpucache.config import Config
 from gpucache.digests import value_digest
 from gpucache.events import Degraded, State, hooks
+from gpucache.flows.cells import Texts, learn, send
 from gpucache.flows.future import Future, resolved
+from gpucache.flows.identify import follow_of
 from gpucache.flows.session import Session, adopt
 from gpucache.flows.surroundings import Surroundings, assume, surroundings
 from gpucache.memo import Work, execute
@@ -41,6 +43,7 @@ class Parcel:
         key, parts, argument_digests: The call's identity; key is None for a call that is not memoised.
         code: The digest of the fingerprint that the key was made with.
         root: The project's directory.
+        texts: Where the texts of functions are that travel by value.
         around: What the body finds around it; None in the caller's own process.
         config: The driver's settings; the worker opens the same store.
     """
@@ -55,6 +58,7 @@ class Parcel:
     run_id: str
     forced: bool
     root: str
+    texts: Texts
     around: Surroundings | None
 
 
@@ -90,6 +94,7 @@ def parcel(session: Session, task: AnyTask, values: tuple[Any, ...], called: Cal
         run_id=watched.run_id,
         forced=watched.is_forced,
         root="" if called is None else called.root,
+        texts=() if called is None else send(session.store, called.code.fingerprints),
         around=_around(session, task),
     )
 
@@ -108,6 +113,7 @@ def run_parcel(packed: Parcel) -> Reply:
         assume(packed.around)
     task, store = packed.task, session.store
     values = tuple(store.read(value.manifest) if type(value) is Stored else value for value in packed.values)
+    learn(store, packed.texts, session.fingerprints(follow_of(task)))
     code = None if packed.key is None else task.code(session)
     key = packed.key if code is None or code.fingerprint.digest == packed.code else None
     if key != packed.key:

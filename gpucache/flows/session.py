@@ -70,11 +70,13 @@ class Session:
                 self._driver = Driver(self.config)
             return self._driver
 
-    def close(self) -> None:
-        """Stop the runtime, wait for what runs, close the store."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Stop the runtime, close the store. Waits for what runs; `at_once`: ends it."""
         with self._lock:
             driver, self._driver = self._driver, None
         if driver is not None:
+            if at_once:
+                driver.kill()
             driver.shutdown()
         if "store" in self.__dict__:
             self.store.close()
@@ -120,12 +122,16 @@ def init(runtime: str | None = None, store: str | os.PathLike[str] | None = None
         before.close()
 
 
-def shutdown() -> None:
-    """Stop the workers, wait for what runs, close the store. The next call starts a new session."""
+def shutdown(*, at_once: bool = False) -> None:
+    """Stop the workers, close the store. The next call starts a new session.
+
+    Args:
+        at_once: End what runs, instead of waiting for it.
+    """
     with _Current.lock:
         session, _Current.session = _Current.session, None
     if session is not None:
-        session.close()
+        session.close(at_once=at_once)
 
 
 def adopt(config: Config) -> Session:

@@ -214,6 +214,8 @@ class Decorator:
         """Mark fn as a task."""
         if isinstance(fn, staticmethod | classmethod):
             fn = fn.__func__
+        if not inspect.isfunction(fn):
+            raise TypeError(f"a task is made of a function, not of {fn!r}: write @task above a def")
         if inspect.iscoroutinefunction(fn):
             return AsyncTask(fn, self._options, self._name)
         return Task(fn, self._options, self._name)
@@ -228,12 +230,21 @@ def task(*, name: str | None = None, **options: Unpack[OptionsGiven]) -> Decorat
 def task(
     fn: Callable[..., Any] | None = None, /, *, name: str | None = None, **options: Unpack[OptionsGiven]
 ) -> AnyTask | Decorator:
-    """Mark a function as a task: `@task`, or `@task(gpus=0.5, gpu_memory="6GiB")`. See Options for the options.
+    """Mark a function as a task: `@task`, or `@task(gpus=0.5, gpu_memory="6GiB")`.
+
+    Args:
+        name: What it is called in keys, runs and listings, instead of its qualified name.
+        options: Fields of gpucache.Options, which says what each means.
 
     Raises:
         BadSetting: An option has a value that is not understood.
-        TypeError: There is no such option.
+        TypeError: There is no such option, or this is no function.
     """
+    unknown = sorted(set(options) - OptionsGiven.__annotations__.keys())
+    if unknown:
+        raise TypeError(
+            f"a task has no option {unknown[0]!r}; there are {', '.join(sorted(OptionsGiven.__annotations__))}"
+        )
     decorator = Decorator(Options(**options), name)
     return decorator if fn is None else decorator(fn)
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gpucache.events import CallEnded, State, hooks
 
 if TYPE_CHECKING:
+    from gpucache.flows.future import Future
     from gpucache.flows.identify import Called
     from gpucache.flows.tasks import AnyTask
+
+
+class Why(NamedTuple):
+    """Why a call ran: one sentence for each reason, and the key of the record that they compare it with."""
+
+    reasons: tuple[str, ...] = ()
+    compared_with: bytes | None = None
+
+
+NO_REASON = Why()
 
 
 class Outcome:
@@ -20,7 +31,7 @@ class Outcome:
     else the time since the call was made, which for a submitted call has its inputs' in it.
     """
 
-    __slots__ = ("reasons", "result", "saved_seconds", "seconds", "started_at", "state")
+    __slots__ = ("result", "saved_seconds", "seconds", "started_at", "state", "why")
 
     def __init__(
         self,
@@ -29,14 +40,14 @@ class Outcome:
         *,
         seconds: float | None = None,
         saved_seconds: float = 0.0,
-        reasons: tuple[str, ...] = (),
+        why: Why = NO_REASON,
         result: bytes | None = None,
     ) -> None:
         self.state = state
         elapsed = time.perf_counter() - started
         self.seconds = elapsed if seconds is None else seconds
         self.started_at = time.time() - elapsed
-        self.saved_seconds, self.reasons, self.result = saved_seconds, reasons, result
+        self.saved_seconds, self.why, self.result = saved_seconds, why, result
 
 
 class Watcher(Protocol):
@@ -54,6 +65,9 @@ class Watcher(Protocol):
 
     def plan(self, task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer a call without running it."""
+
+    def submitted(self, future: Future[Any]) -> None:
+        """A call was submitted."""
 
     def begin(self, task: AnyTask) -> int:
         """A call was made. Returns its place in the order of calls."""
@@ -96,13 +110,11 @@ class Watched:
         *,
         seconds: float | None = None,
         saved_seconds: float = 0.0,
-        reasons: tuple[str, ...] = (),
+        why: Why = NO_REASON,
         result: bytes | None = None,
     ) -> None:
         """The call ended just now; `seconds` is what its body took, if it ran."""
-        outcome = Outcome(
-            state, self.started, seconds=seconds, saved_seconds=saved_seconds, reasons=reasons, result=result
-        )
+        outcome = Outcome(state, self.started, seconds=seconds, saved_seconds=saved_seconds, why=why, result=result)
         if self._seen is not None:
             self._seen.end(self._place, self.task, called, outcome)
         if hooks.is_heard:

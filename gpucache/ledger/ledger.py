@@ -12,12 +12,12 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from gpucache.errors import NoSuchRecord
-from gpucache.events import State
+from gpucache.errors import NoSuchRecord, StoreFull, StoreUnusable
+from gpucache.events import Degraded, State, hooks
 from gpucache.ledger.rows import CallRow, RunRow
 from gpucache.store import Store
 
@@ -41,10 +41,15 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._said: set[str] = set()  # runs that could not be written down
 
     def write(self, run: RunRow) -> None:
         """Write a run's row, in place of the one it had."""
         self._store.table_put(RUNS, run.id.encode(), _encode(run))
+
+    def note(self, run: RunRow) -> None:
+        """write(), where the run goes on without its row if the store has no room or can't be written."""
+        self._if_it_can(f"run {run.id}", lambda: self.write(run))
 
     def get(self, run_id: str) -> RunRow:
         """The run of exactly this id.
@@ -88,9 +93,17 @@ class Ledger:
         return [_decode_call(row) for _, row in self._store.table_scan(CALLS, prefix=f"{run_id}/".encode())]
 
     def write_calls(self, run_id: str, first: int, calls: list[CallRow]) -> None:
-        """Write calls `first`, `first + 1`, ... of a run."""
+        """Write calls `first`, `first + 1`, ... of a run; as note(), where the store has no room for them."""
         rows = {f"{run_id}/{number:08d}".encode(): _encode(call) for number, call in enumerate(calls, first)}
-        self._store.table_put_many(CALLS, rows)
+        self._if_it_can(f"run {run_id}", lambda: self._store.table_put_many(CALLS, rows))
+
+    def _if_it_can(self, what: str, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except (StoreFull, StoreUnusable) as problem:
+            if what not in self._said:
+                self._said.add(what)
+                hooks.emit(Degraded(f"{what} is not written down", str(problem)))
 
     def _nth_last(self, name: str) -> RunRow:
         back = name.removeprefix("@last").removeprefix("~") or "0"

@@ -22,7 +22,9 @@ def code_facts(file: str | None, module: str, flow: str) -> dict[str, str]:
     commit = _git(folder, "rev-parse", "HEAD")
     if commit:
         facts["commit"] = commit
-        facts["modified"] = "yes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "no"
+        known = _git(folder, "ls-files", "--error-unmatch", file) is not None
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+        facts["modified"] = "the file is not in the commit" if not known else "yes" if changed else "no"
     return facts
 
 

@@ -15,11 +15,12 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         key: 16 bytes, or None for a call that is not memoised.
         state: A value of events.State.
         started_at: Unix time, s.
-        seconds: How long the caller waited for it, s.
+        seconds: What its body took, if it ran; else how long the caller waited, s.
         saved_seconds: What it took when it ran, if it did not have to run now, s.
         reasons: Why it ran, one sentence each; empty for a hit.
         result: The result's digest, 16 bytes, if it has one.
         shown: The arguments in a few words, by name.
+        compared_with: Key of the record that the reasons compare the call with.
     """
 
     task: str
@@ -31,6 +32,7 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasons: tuple[str, ...] = ()
     result: bytes | None = None
     shown: dict[str, str] = {}
+    compared_with: bytes | None = None
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from gpucache.memo.environment import Numerics, environment_text
 from gpucache.memo.execute import Done, ResultNotStored, Takeoff, Work, checked, execute, find, publish, watch_of
-from gpucache.memo.explain import Explanation, Kind, Reason, differences, explain
-from gpucache.memo.inputs import forget, lookup
+from gpucache.memo.explain import ACCEPTED, Explanation, Kind, Reason, differences, explain
+from gpucache.memo.inputs import forget, inputs_of_parts, lookup, parts_of_inputs, remember
 from gpucache.memo.key import Identity, Key, Parts, header_of, key_of
+from gpucache.memo.sources import CodeChange
+from gpucache.memo.sources import changes as code_changes
 from gpucache.memo.watching import Watch, current_watch, generation_of, note_hit
 from gpucache.shown import shown
 
 __all__ = [
+    "ACCEPTED",
+    "CodeChange",
     "Done",
     "Explanation",
     "Identity",
@@ -24,6 +28,7 @@ __all__ = [
     "Watch",
     "Work",
     "checked",
+    "code_changes",
     "current_watch",
     "differences",
     "environment_text",
@@ -33,10 +38,13 @@ __all__ = [
     "forget",
     "generation_of",
     "header_of",
+    "inputs_of_parts",
     "key_of",
     "lookup",
     "note_hit",
+    "parts_of_inputs",
     "publish",
+    "remember",
     "shown",
     "watch_of",
 ]

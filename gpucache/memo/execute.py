@@ -23,9 +23,12 @@ from gpucache.errors import (
     NotStorable,
     RecordCorrupt,
     StoreFull,
+    StoreUnusable,
+    Untrusted,
     ValidationFailed,
 )
-from gpucache.events import Degraded, State, hooks
+from gpucache.events import Degraded, NotStored, State, hooks
+from gpucache.memo import sources
 from gpucache.memo.explain import SAID
 from gpucache.memo.inputs import lookup, parts_of_inputs, remember
 from gpucache.memo.key import Parts
@@ -46,6 +49,7 @@ class Work:
     Attributes:
         body: Runs the user's function on arguments that are already values.
         key: None for a call that is not memoised; its result is still digested, for what lies below it.
+        source: Gives the text of a component of the parts that is code.
         arguments: By parameter, as the body gets them; compared before and after.
         digest: The identity of a value, as the key was made with.
         unchanged: Names of globals that changed since the key was made, empty if none.
@@ -63,6 +67,7 @@ class Work:
     key: bytes | None
     digest: Digester
     parts: Callable[[], Parts] = dict
+    source: Callable[[str], str] = lambda _: ""
     arguments: Mapping[str, object] = field(default_factory=dict)
     argument_digests: Mapping[str, bytes] = field(default_factory=dict)
     changed_globals: Callable[[], tuple[str, ...]] = tuple
@@ -109,7 +114,11 @@ class Takeoff(AbstractContextManager["Done | None"]):
         self._flight: AbstractContextManager[object] = nullcontext() if work.key is None else store.flight(work.key)
 
     def __enter__(self) -> Done | None:
-        self._flight.__enter__()
+        try:
+            self._flight.__enter__()
+        except StoreUnusable as problem:  # a full disk has no room for the file of locks either
+            hooks.emit(Degraded(f"task {self._work.task!r}: others may run the same call", str(problem)))
+            self._flight = nullcontext()
         try:
             return (
                 None
@@ -125,13 +134,13 @@ class Takeoff(AbstractContextManager["Done | None"]):
 
 
 def find(store: Store, key: bytes, state: State = State.HIT, root: str = "") -> Done | None:
-    """Look a key up and load its value. A record whose bytes are damaged or gone is a miss."""
+    """Look a key up and load its value. A record whose bytes are damaged or gone, or can not be given, is a miss."""
     record = lookup(store, key, root)
     if record is None:
         return None
     try:
         value = store.read(record.result)
-    except RecordCorrupt:
+    except (RecordCorrupt, StoreFull, Untrusted):
         return None
     return Done(state, value, record.result, record, 0.0, record.seconds)
 
@@ -155,18 +164,17 @@ def watch_of(store: Store, work: Work) -> Watch:
 
 def publish(store: Store, work: Work, value: object, seconds: float, watch: Watch) -> Done:
     """Check what a body gave and store it. `value` is the body's result, `seconds` the time it took."""
-    _refuse_side_effects(work)
+    _refuse_changed_arguments(work)
     checked(work.task, work.validate, value)
     _refuse_randomness(work, watch)
-    changed = watch.changed()
-    if changed is not None and work.key is not None:
-        why = f"{changed.name} was changed while the task ran, so nobody knows which content the result is of"
-        work = replace(work, key=None)
+    why = _why_not_explained(work, watch)
+    if why:
         say_not_stored(work.task, why)
+        work = replace(work, key=None)
     try:
         return _store_result(store, work, value, seconds, watch)
-    except (NotStorable, StoreFull) as problem:
-        if work.travels or (work.strict and not isinstance(problem, StoreFull)):
+    except (NotStorable, StoreFull, StoreUnusable) as problem:
+        if work.travels or (work.strict and isinstance(problem, NotStorable)):
             raise
         say_not_stored(work.task, str(problem))
         return Done(State.UNCACHED, value, None, None, seconds)
@@ -174,7 +182,7 @@ def publish(store: Store, work: Work, value: object, seconds: float, watch: Watc
 
 def say_not_stored(task: str, why: str) -> None:
     """Warn that a result was computed and returned, but not kept."""
-    hooks.emit(Degraded(f"task {task!r}: its result was not stored", why))
+    hooks.emit(NotStored(task, why))
     warnings.warn(f"task {task!r}: its result was returned but not stored: {why}", ResultNotStored, stacklevel=4)
 
 
@@ -195,8 +203,23 @@ def _store_result(store: Store, work: Work, value: object, seconds: float, watch
         note={**work.note, **({SAID: "; ".join(watch.notes)} if watch.notes else {})},
     )
     store.publish(record, table)
-    # What the first caller gets is what every later caller gets: mapped and read-only where a hit would be.
-    return Done(State.RAN, None if work.travels else store.read(manifest), manifest, record, seconds)
+    sources.keep(store, table, work.source)
+    return Done(
+        State.RAN, None if work.travels else _as_stored(store, work, manifest, value), manifest, record, seconds
+    )
+
+
+def _as_stored(store: Store, work: Work, manifest: Manifest, value: object) -> object:
+    """What every later caller gets: mapped and read-only where a hit would be. The value itself where it can't be read."""
+    try:
+        return store.read(manifest)
+    except Untrusted as problem:
+        say_not_stored(work.task, f"nobody could read it: {problem}")
+    except RecordCorrupt:
+        pass  # a collector was here before us, or the disk is failing: an event says so
+    except OSError as problem:  # no room to check files out, no descriptor or no address space left
+        hooks.emit(Degraded(f"task {work.task!r}: its result is not mapped", str(problem)))
+    return value
 
 
 def _refuse_randomness(work: Work, watch: Watch) -> None:
@@ -207,14 +230,32 @@ def _refuse_randomness(work: Work, watch: Watch) -> None:
         )
 
 
-def _refuse_side_effects(work: Work) -> None:
+def _refuse_changed_arguments(work: Work) -> None:
+    """Whoever passed it has another value in hand now, and must know."""
     if work.key is None:
         return
     for name, before in work.argument_digests.items():
         if name in work.arguments and work.digest(work.arguments[name]) != before:
             raise ArgumentMutated(work.task, name, "work on a copy of it, or mark the task cache=False")
+
+
+def _why_not_explained(work: Work, watch: Watch) -> str:
+    """Why the key does not explain the result; empty if it does. The result is good for now, and no later call may have it.
+
+    Raises:
+        ArgumentMutated: A global that the code reads was changed, and strict says that this is an error.
+    """
+    if work.key is None:
+        return ""
     for name in work.changed_globals():
-        raise ArgumentMutated(work.task, name, "pass it as an argument and return it, or mark the task cache=False")
+        remedy = "pass it as an argument and return it, or mark the task cache=False"
+        if work.strict:
+            raise ArgumentMutated(work.task, name, remedy)
+        return f"the task changed {name!r}, which it reads, so the next call would give something else; {remedy}"
+    changed = watch.changed()
+    if changed is None:
+        return ""
+    return f"{changed.name} was changed while the task ran, so nobody knows which content the result is of"
 
 
 def checked(task: str, validate: Callable[[object], object] | None, value: object) -> object:

@@ -6,14 +6,18 @@ Runs nothing. The kinds of reasons are a closed set, so that a program can act o
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from gpucache.memo.inputs import lists_now, lookup, parts_of_inputs, without_inputs
+from gpucache.memo import sources
+from gpucache.memo.inputs import PROJECT, lists_now, lookup, parts_of_inputs, without_inputs
 from gpucache.memo.key import Parts
+from gpucache.memo.sources import CodeChange
 from gpucache.store import Record, Store
 
 SAID = "said"
+ACCEPTED = "accepted"
+"""Fields of a record's note: what was noticed while its body ran, and who carried it over an edit, and why."""
 """In a record's note: what was noticed while its body ran, and can't be counted."""
 
 CANDIDATES = 64
@@ -66,6 +70,7 @@ class Explanation:
         compared_with: Key of the record that the reasons compare with, hex; None if the task never ran.
         seconds: What the call took when it ran (a hit), or what the nearest call took (a miss); None if unknown.
         notes: What the fingerprint could not see, and what was noticed when it ran.
+        code: For a miss, the functions that are not what they were, with their texts.
     """
 
     task: str
@@ -75,6 +80,7 @@ class Explanation:
     compared_with: str | None = None
     seconds: float | None = None
     notes: tuple[str, ...] = ()
+    code: tuple[CodeChange, ...] = ()
 
     def __str__(self) -> str:
         if self.hit:
@@ -84,18 +90,27 @@ class Explanation:
 
 
 def explain(
-    store: Store, task: str, key: bytes, parts: Parts, *, own: str = "", notes: tuple[str, ...] = (), root: str = ""
+    store: Store,
+    task: str,
+    key: bytes,
+    parts: Parts,
+    *,
+    own: str = "",
+    notes: tuple[str, ...] = (),
+    root: str = "",
+    source: Callable[[str], str] | None = None,
 ) -> Explanation:
     """Explain the call of `task` with this key and parts against what the store holds.
 
     Args:
         own: The component that is the task's own code, to tell it from its helpers'.
         root: The project's directory.
+        source: Gives the text of a component of the parts that is code.
     """
     record = lookup(store, key, root)
     if record is not None:
-        said = record.note.get(SAID)
-        notes = (*notes, *str(said).split("; ")) if said else notes
+        said = [str(record.note[what]) for what in (SAID, ACCEPTED) if what in record.note]
+        notes = (*notes, *(note for text in said for note in text.split("; ")))
         gone = () if store.has(record.result) else (Reason(Kind.EVICTED, "its stored result is gone"),)
         return Explanation(task, key.hex(), not gone, gone, key.hex(), record.seconds, notes)
     now = next(lists_now(store, key, root), None)
@@ -105,13 +120,14 @@ def explain(
         return Explanation(task, key.hex(), False, (Reason(Kind.NEVER_RUN, task),), notes=notes)
     # What a call that never ran with this code or these arguments will read, nobody knows.
     table = without_inputs(nearest[1]) if now is None else nearest[1]
-    before, reasons = nearest[0], tuple(_reasons(table, parts, own))
-    return Explanation(task, key.hex(), False, reasons, before.key.hex(), before.seconds, notes)
+    before, reasons = nearest[0], _reasons(table, parts, own)
+    code = sources.changes(store, table, parts, source)
+    return Explanation(task, key.hex(), False, reasons, before.key.hex(), before.seconds, notes, code)
 
 
 def differences(before: Parts, after: Parts, own: str = "") -> tuple[Reason, ...]:
     """The reasons why two calls are not the same, root causes first."""
-    return tuple(_reasons(before, after, own))
+    return _reasons(before, after, own)
 
 
 def _nearest(store: Store, task: str, parts: Parts) -> tuple[Record, Parts] | None:
@@ -155,12 +171,17 @@ _KINDS = {
 }
 
 
-def _reasons(before: Parts, after: Parts, own: str) -> Iterator[Reason]:
+def _reasons(before: Parts, after: Parts, own: str) -> tuple[Reason, ...]:
+    """Each once: a file may be known by a path of the body's and by one among its arguments."""
+    return tuple(dict.fromkeys(_all_reasons(before, after, own)))
+
+
+def _all_reasons(before: Parts, after: Parts, own: str) -> Iterator[Reason]:
     changed = [name for name in {**before, **after} if before.get(name, (b"",))[0] != after.get(name, (b"",))[0]]
     for name in sorted(changed, key=lambda name: (_ORDER.get(name.partition(":")[0], 9), name != own, name)):
         group, _, subject = name.partition(":")
         was, now = (table[name][1] if name in table else None for table in (before, after))
-        yield Reason(_kind(group, name, own, was, now), subject or group, was, now)
+        yield Reason(_kind(group, name, own, was, now), subject.removeprefix(PROJECT) or group, was, now)
 
 
 def _kind(group: str, name: str, own: str, was: str | None, now: str | None) -> Kind:

@@ -21,6 +21,7 @@ from gpucache.memo.key import Parts
 from gpucache.store import Record, Store
 
 TABLE = "inputs"
+KINDS = ("file", "listing", "variable")
 LISTS_AT_MOST = 16
 """Kept for one key: a body that reads another set of files each time would fill the store with them."""
 
@@ -133,12 +134,22 @@ def forget(store: Store, key: bytes, root: str) -> bool:
 
 def parts_of_inputs(inputs: Iterable[Input]) -> dict[str, tuple[bytes, str]]:
     """Inputs as components of a record's parts."""
-    return {f"{one.kind}:{one.name.removeprefix(PROJECT)}": (one.digest, one.shown) for one in inputs}
+    return {f"{one.kind}:{one.name}": (one.digest, one.shown) for one in inputs}
+
+
+def inputs_of_parts(parts: Parts) -> list[Input]:
+    """The inputs among a record's parts, as they were read."""
+    found = []
+    for component, (digest, shown) in parts.items():
+        kind, _, name = component.partition(":")
+        if kind in KINDS:
+            found.append(Input(kind, name, digest, shown))
+    return found
 
 
 def without_inputs(parts: Parts) -> Mapping[str, tuple[bytes, str]]:
     """Parts without those of inputs."""
-    return {name: part for name, part in parts.items() if not name.startswith(("file:", "listing:", "variable:"))}
+    return {name: part for name, part in parts.items() if name.partition(":")[0] not in KINDS}
 
 
 def _lists(store: Store, key: bytes) -> list[list[Input]]:

@@ -18,12 +18,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gpucache.errors import BadSetting, RuntimeUnreachable, WorkersBroken
+from gpucache.errors import BadSetting, NotStorable, RuntimeUnreachable, WorkersBroken
 from gpucache.events import Degraded, WorkerDied, WorkerStarted, hooks
 from gpucache.runtime import actions, events
 from gpucache.runtime.demand import Resources
 from gpucache.runtime.engine import Capacity, Engine, Stage
-from gpucache.runtime.gpus import GpusOfFleet
+from gpucache.runtime.gpu_watch import GpuWatch
 from gpucache.runtime.timers import Timers
 from gpucache.telemetry import Fleet, read_fleet
 from gpucache.workers import messages
@@ -85,7 +85,7 @@ class Driver:
         config: `runtime`, `max_workers` and `worker_start_timeout_s` are used.
         initializer: Run in each worker before its first call, with initargs. If it raises, every call fails.
         starter: Where workers come from, instead of what config.runtime says.
-        read_fleet: What the GPUs say; asked when the first call wants one.
+        read_fleet: What the GPUs say; asked when the first call wants one, and from then on.
         on_broken: Told, once, that an initializer raised.
 
     Attributes:
@@ -114,7 +114,7 @@ class Driver:
         self._timers = Timers()
         self._started_at: dict[WorkerId, float] = {}
         self._said: set[str] = set()
-        self._read_fleet = read_fleet
+        self._gpu_watch = GpuWatch(read_fleet, self._step)
         self._fleet_has_gpus: bool | None = None
         self._on_broken = on_broken
         self.broken: Exception | None = None
@@ -167,7 +167,7 @@ class Driver:
             payload = messages.dumps((fn, args, dict(kwargs or {})), store)
         except Exception as problem:  # noqa: BLE001  # an edge: the arguments' own __reduce__ is the user's
             future.set_running_or_notify_cancel()
-            future.set_exception(problem)
+            future.set_exception(problem if store is None else _not_sendable(name, problem))
             return future
         ask = events.Ask(
             call=call,
@@ -265,12 +265,10 @@ class Driver:
             return True
         with self._lock:
             if self._fleet_has_gpus is None:
-                fleet = self._read_fleet()
-                self._fleet_has_gpus = bool(fleet.gpus)
-                self._engine.use_gpus(GpusOfFleet(fleet))
-                if not fleet.gpus:
-                    why = "; ".join(fleet.problems) or "NVML shows none"
-                    hooks.emit(Degraded("tasks that ask for a GPU run on CPUs", why))
+                places = self._gpu_watch.begin()
+                self._fleet_has_gpus = places is not None
+                if places is not None:
+                    self._engine.use_gpus(places)
         return self._fleet_has_gpus
 
     def _run_here(
@@ -413,6 +411,7 @@ class Driver:
     def _finish(self) -> None:
         if not self._finished.is_set():
             self._timers.close()
+            self._gpu_watch.close()
             if self._pool is not None:
                 self._pool.close()
             self._finished.set()
@@ -442,6 +441,15 @@ def _cancel(entry: _Entry) -> None:
     concurrent.futures.Future.cancel(entry.future)
     if entry.future.cancelled():
         entry.future.set_running_or_notify_cancel()
+
+
+def _not_sendable(name: str, problem: Exception) -> NotStorable:
+    why = f"pickling it for a worker failed: {type(problem).__name__}: {problem}"
+    refusal = NotStorable(
+        f"call of {name!r}", why, "define what it needs in a module, which workers import, not in the script"
+    )
+    refusal.__cause__ = problem
+    return refusal
 
 
 def _starter(config: Config) -> Starter:

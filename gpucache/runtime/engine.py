@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gpucache.errors import DoesNotFit, RuntimeUnreachable, TaskTimeout, WorkerLost
 from gpucache.runtime.actions import Action, Cancel, Deadline, Fail, Finished, Kill, Resolve, Send, Start, Stop
@@ -28,6 +28,7 @@ from gpucache.runtime.events import (
     Broke,
     CancelAsked,
     Event,
+    GpusRead,
     ShutdownAsked,
     Submitted,
     TimedOut,
@@ -35,6 +36,9 @@ from gpucache.runtime.events import (
     WorkerReady,
 )
 from gpucache.workers.kind import CallId, Kind, WorkerId
+
+if TYPE_CHECKING:
+    from gpucache.telemetry import Fleet
 
 PATIENCE = 8
 """How often a call may be overtaken: a switch of kinds costs a worker's start, 0.1 s (local) to 2 s (Ray, torch; FACTS)."""
@@ -56,6 +60,9 @@ class GpuPlaces(Protocol):
     def give(self, worker: WorkerId) -> None:
         """The worker is gone."""
 
+    def observe(self, fleet: Fleet) -> None:
+        """The GPUs were read anew."""
+
 
 class NoGpus:
     """A machine without GPUs: the driver asks for none, so that every task runs on CPUs."""
@@ -70,6 +77,9 @@ class NoGpus:
 
     def give(self, worker: WorkerId) -> None:
         """Nothing was held."""
+
+    def observe(self, fleet: Fleet) -> None:
+        """There are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +160,8 @@ class Engine:
                 self._break(event.error)
             case ShutdownAsked():
                 self._shut_down(cancel=event.cancel)
+            case GpusRead():
+                self._gpus_read(event.fleet)
         self._schedule()
         if self._closing and not self._calls:
             self._wind_up()
@@ -195,6 +207,16 @@ class Engine:
             return DoesNotFit(ask.name, "memory of", f"{needed:,} bytes", f"{there:,} bytes")
         why = self._gpus.fits(ask.kind, ask.size) if ask.kind.gpus else None
         return None if why is None else DoesNotFit(ask.name, "GPUs:", _gpus_asked(ask), why)
+
+    def _gpus_read(self, fleet: Fleet) -> None:
+        """Calls that wait for GPUs may have room now; those whose GPUs are gone for good need not wait."""
+        self._gpus.observe(fleet)
+        for call in [call for kind, calls in self._waiting.items() if kind.gpus for call in calls]:
+            known = self._calls[call]
+            refusal = self._never_fits(known.ask)
+            if refusal is not None:
+                self._drop(known)
+                self._actions.append(Fail(call, refusal))
 
     def _cancel_asked(self, call: CallId) -> None:
         known = self._calls.get(call)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gpucache.workers.kind import CallId, Kind, WorkerId
+
+if TYPE_CHECKING:
+    from gpucache.telemetry import Fleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +86,11 @@ class ShutdownAsked:
     cancel: bool
 
 
-Event = Submitted | CancelAsked | WorkerReady | WorkerEnded | Broke | Answered | TimedOut | ShutdownAsked
+@dataclass(frozen=True, slots=True)
+class GpusRead:
+    """The GPUs were read anew."""
+
+    fleet: Fleet
+
+
+Event = GpusRead | Submitted | CancelAsked | WorkerReady | WorkerEnded | Broke | Answered | TimedOut | ShutdownAsked

@@ -68,6 +68,8 @@ class Checkout:
                 yield Stray(_bytes_of_its_own(Path(entry.path)), partial(shutil.rmtree, entry.path, ignore_errors=True))
 
     def _is_whole_folder(self, form: FileForm, manifest: Manifest, top: Path) -> bool:
+        if form.is_dir and not top.is_dir():
+            return False
         if form.is_dir and {name for name, _ in Dir(top).files()} != {entry.name for entry in form.entries}:
             return False  # someone put a file into it
         return all(self._is_as_made(entry, manifest, _place(top, entry, form)) for entry in form.entries)

@@ -233,22 +233,26 @@ class Index:
             self._mend(problem)
 
     def _again(self, problem: lmdb.Error, operation: Callable[[], T]) -> T:
-        self._answer(problem)
-        return self._trying(operation)
+        self._answer(problem, is_first=True)
+        return self._trying(operation, is_first=False)
 
-    def _trying(self, operation: Callable[[], T]) -> T:
+    def _trying(self, operation: Callable[[], T], *, is_first: bool = True) -> T:
         """Run an operation; where an error can be mended, mend it and run it again."""
         last: lmdb.Error | None = None
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
                 return operation()
             except lmdb.Error as problem:
                 last = problem
-                self._answer(problem)
+                self._answer(problem, is_first=is_first and attempt == 0)
         raise StoreUnusable(str(self.path), str(last), "look at its disk, or put the store elsewhere") from last
 
-    def _answer(self, problem: lmdb.Error) -> None:
-        """Do what makes another try worth it, or raise what this error means to our caller."""
+    def _answer(self, problem: lmdb.Error, *, is_first: bool) -> None:
+        """Do what makes another try worth it, or raise what this error means to our caller.
+
+        LMDB passes over damage that it meets while it makes a cursor, and says BadTxnError at the cursor's first use: a
+        transaction that is bad again after the environment was opened anew stands on damaged pages.
+        """
         if isinstance(problem, lmdb.DiskError | lmdb.MapFullError):
             usage = os.statvfs(self.path)
             raise StoreFull(str(self.path), 1, usage.f_bavail * usage.f_frsize) from problem
@@ -257,7 +261,7 @@ class Index:
         with self._mending:
             if self._handles == 0:
                 raise StoreClosed(str(self.path)) from problem
-            if isinstance(problem, _BROKEN):
+            if isinstance(problem, _BROKEN) or (isinstance(problem, lmdb.BadTxnError) and not is_first):
                 self._mend(str(problem))
             elif isinstance(problem, _STALE):
                 self._connect()
@@ -271,7 +275,7 @@ class Index:
             if _identity(self.path) == self.identity:  # else another process was first
                 saved = salvage(self.path)
                 hooks.emit(Quarantined("the index", f"{problem}; {saved:,} of its rows were saved"))
-        self._connect()
+        self._connect(is_new=True)
 
     # ---------------------------------------------------------------- the environment
 
@@ -283,7 +287,7 @@ class Index:
                     self._connect()
         return self._opened  # type: ignore[return-value]  # set by _connect
 
-    def _connect(self) -> None:
+    def _connect(self, *, is_new: bool = False) -> None:
         if self._opened is not None:
             self._opened[0].close()  # in a forked child: lets go of the parent's, touching none of its locks
         try:
@@ -297,6 +301,10 @@ class Index:
             self._opened = env, open_databases(env)
         except (lmdb.Error, OSError) as problem:
             env.close()
+            if isinstance(problem, _BROKEN) and not is_new:
+                self.identity = _identity(self.path)
+                self._mend(str(problem))
+                return
             raise StoreUnusable(str(self.path), str(problem), "look at its disk, or put it elsewhere") from problem
         self.identity, self._pid = _identity(self.path), os.getpid()
         if is_short:
@@ -414,17 +422,20 @@ def copy_rows(source: Path, target: Path, database: str, *, backwards: bool) -> 
     """Copy a database's rows to the index in `target`, up to the first damage; how many, and whether that was all."""
     copied = 0
     into = open_environment(target)
-    databases = open_databases(into)
     try:
-        damaged = lmdb.open(str(source), readonly=True, lock=False, max_dbs=len(DATABASES), create=False, lib_version=0)
-        rows = Transaction(damaged.begin(), {database: damaged.open_db(database.encode(), create=False)})
-        after: bytes | None = None
-        while page := rows.page(database, b"", after, reverse=backwards):
-            with into.begin(write=True) as transaction:
-                for key, row in page:
-                    if _body(database, key, row) is not None:
-                        copied += transaction.put(key, row, db=databases[database], overwrite=False)
-            after = page[-1][0]
+        databases = open_databases(into)
+        with lmdb.open(
+            str(source), readonly=True, lock=False, max_dbs=len(DATABASES), create=False, lib_version=0
+        ) as damaged:
+            reading = damaged.begin()  # the database is opened within it: one opened later is unknown to it
+            rows = Transaction(reading, {database: damaged.open_db(database.encode(), txn=reading, create=False)})
+            after: bytes | None = None
+            while page := rows.page(database, b"", after, reverse=backwards):
+                with into.begin(write=True) as writing:
+                    for key, row in page:
+                        if _body(database, key, row) is not None:
+                            copied += writing.put(key, row, db=databases[database], overwrite=False)
+                after = page[-1][0]
     except lmdb.Error:
         return copied, False
     finally:

@@ -1,7 +1,7 @@
 """Save what can be read of a damaged index. In processes of its own: LMDB asserts on some damaged pages, which kills.
 
 Forwards from the first row, then backwards from the last, database by database, until the damage; a row counts if its own check
-is right. The damaged index goes to quarantine whole.
+is right. One child tries them all; only where that one dies does each database get its own. The damaged index goes to quarantine.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import secrets
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 from gpucache.store.contract import DATABASES
 
 TIMEOUT_S = 600.0
-COMMIT_ROWS = 4096
 
 
 def salvage(path: Path) -> int:
@@ -24,7 +23,9 @@ def salvage(path: Path) -> int:
     The caller holds the lock that keeps others from doing the same. Processes that have the old one open go on with it, unseen.
     """
     building = path.parent / "tmp" / f"index-{secrets.token_hex(8)}"
-    saved = sum(_in_child(path, building, database) for database in DATABASES)
+    saved = _in_child(path, building, DATABASES)
+    if saved is None:
+        saved = sum(_in_child(path, building, (database,)) or 0 for database in DATABASES)
     set_aside(path)
     building.mkdir(mode=0o700, exist_ok=True)
     building.rename(path)
@@ -37,33 +38,32 @@ def set_aside(path: Path) -> None:
     path.rename(path.parent / "quarantine" / f"index-{secrets.token_hex(8)}")
 
 
-def _in_child(source: Path, target: Path, database: str) -> int:
-    """Rows of one database that a child saved; a killed child's count for what it committed, but is not known."""
-    saved = 0
-    for direction in ("forwards", "backwards"):
-        command = (
-            "import sys; sys.path[:] = sys.argv[5:]; from gpucache.store.salvage import main; main(*sys.argv[1:5])"
+def _in_child(source: Path, target: Path, databases: Sequence[str]) -> int | None:
+    """How many rows a child saved; None if it was killed (the rows that it committed until then are saved all the same)."""
+    command = "import sys; sys.path[:] = sys.argv[4:]; from gpucache.store.salvage import main; main(*sys.argv[1:4])"
+    arguments = [str(source), str(target), ",".join(databases), *sys.path]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", command, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
         )
-        arguments = [str(source), str(target), database, direction, *sys.path]
-        with suppress(OSError, subprocess.TimeoutExpired):
-            done = subprocess.run(
-                [sys.executable, "-c", command, *arguments],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-            if done.returncode == 0:
-                count, _, is_whole = done.stdout.decode().partition(" ")
-                saved += int(count)
-                if is_whole.strip() == "whole":
-                    break
-    return saved
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return int(done.stdout) if done.returncode == 0 else None
 
 
-def main(source: str, target: str, database: str, direction: str) -> None:
-    """Copy rows; print how many, and "whole" if the end was reached."""
+def main(source: str, target: str, databases: str) -> None:
+    """Copy the rows of these databases; print how many."""
     from gpucache.store.index import copy_rows
 
-    count, is_whole = copy_rows(Path(source), Path(target), database, backwards=direction == "backwards")
-    sys.stdout.write(f"{count} {'whole' if is_whole else 'damaged'}\n")
+    saved = 0
+    for database in databases.split(","):
+        for backwards in (False, True):
+            count, is_whole = copy_rows(Path(source), Path(target), database, backwards=backwards)
+            saved += count
+            if is_whole:
+                break
+    sys.stdout.write(str(saved))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpucache.codec.file import NAME as FILE
+from gpucache.errors import StoreFull
 from gpucache.store.eviction import Candidate, victims
 from gpucache.store.record import (
     BlobRow,
@@ -86,12 +87,28 @@ def collect(store: Store, *, max_bytes: int | None, apply: bool) -> CollectRepor
             rows.delete("blobs", candidate.digest)
         return plan
 
-    plan = store.rows.update(decide_and_drop)
+    try:
+        plan = store.rows.update(decide_and_drop)
+    except StoreFull:
+        _make_room_for_rows(store, max_bytes)
+        plan = store.rows.update(decide_and_drop)
     for candidate in (*plan.unnamed, *plan.evicted):
         store.blobs.remove(candidate.row)
     for stray in plan.strays:
         stray.remove()
     return _report(plan, applied=True)
+
+
+def _make_room_for_rows(store: Store, max_bytes: int | None) -> None:
+    """Remove files before their rows: deleting rows takes pages, and a full disk has none.
+
+    What was planned outside the transaction may just have been claimed. Its claim then names a file that is gone: a miss.
+    """
+    plan = _plan(store, store.rows, max_bytes)
+    for stray in plan.strays:
+        stray.remove()
+    for candidate in (*plan.unnamed, *plan.evicted):
+        store.blobs.remove(candidate.row)
 
 
 @dataclass(slots=True)

@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from functools import lru_cache
 
-from gpucache.telemetry.from_trace import TraceSource
-from gpucache.telemetry.reading import Fleet, GpuReading, ProcessReading, Source
+from gpucache.telemetry.from_trace import RecordingSource, TraceSource, read_trace
+from gpucache.telemetry.reading import (
+    CudaDevice,
+    Fleet,
+    GpuReading,
+    MigReading,
+    NvLink,
+    PathBetween,
+    ProcessReading,
+    RowRemaps,
+    Source,
+    XidEvent,
+    declared_gpu,
+)
+from gpucache.telemetry.sampler import Sample, Sampler
+from gpucache.telemetry.visible import CudaSettings, resolve, visible
 
-__all__ = ["Fleet", "GpuReading", "ProcessReading", "Source", "TraceSource", "read_fleet"]
+__all__ = [
+    "CudaDevice",
+    "CudaSettings",
+    "Fleet",
+    "GpuReading",
+    "MigReading",
+    "NvLink",
+    "PathBetween",
+    "ProcessReading",
+    "RecordingSource",
+    "RowRemaps",
+    "Sample",
+    "Sampler",
+    "Source",
+    "TraceSource",
+    "XidEvent",
+    "declared_gpu",
+    "read_fleet",
+    "read_trace",
+    "resolve",
+    "visible",
+]
 
 
-def read_fleet(*, processes: bool = False) -> Fleet:
-    """Every GPU of this machine: memory, utilisation, power, temperature, and with `processes` who is on it.
+def read_fleet(*, processes: bool = False, declared: Sequence[GpuReading] = ()) -> Fleet:
+    """Every GPU of this machine: memory, utilisation, power, health, links, and with `processes` who is on it.
 
-    Any thread may call it. It never raises and waits a few seconds at most: without a driver, or with one that hangs,
-    the fleet is empty and Fleet.problems says why. After fork() call it only in one of the two processes.
+    Any thread and any process may call it. It never raises and waits a few seconds at most: without a driver, or with one
+    that hangs, Fleet.problems says why, and the fleet holds what was read earlier or what is `declared` (see declared_gpu)
+    with no readings but the sizes. Whoever must not wait asks a Sampler.
     """
-    return _source().read(processes=processes)
+    return _source(os.getpid(), tuple(declared)).read(processes=processes)
 
 
-@lru_cache(maxsize=1)
-def _source() -> Source:
+@lru_cache(maxsize=4)
+def _source(_process_id: int, declared: tuple[GpuReading, ...]) -> Source:
+    """One for each process: after fork() the child opens NVML for itself, and its lock is nobody else's."""
     from gpucache.telemetry.from_nvml import NvmlSource
 
-    return NvmlSource()
+    return NvmlSource(declared=declared)

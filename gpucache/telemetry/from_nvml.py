@@ -9,106 +9,213 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from gpucache.telemetry.reading import Fleet, GpuReading, ProcessReading
+from gpucache.events import Degraded, hooks
+from gpucache.telemetry.nvml_fields import text
+from gpucache.telemetry.nvml_gpu import KnownGpu, get_to_know, look_at
+from gpucache.telemetry.nvml_paths import name_far_ends, paths_between
+from gpucache.telemetry.process_ids import are_hosts
+from gpucache.telemetry.reading import Fleet, GpuReading, PathBetween, without_readings
+from gpucache.telemetry.xids import XidWatcher
 
 TIME_LIMIT_S = 5.0
 """For one reading of all GPUs. The first one opens NVML, which takes up to a second or two where persistence is off."""
 
 
-class NvmlSource:
-    """The GPUs of this machine. Any thread may call read(); one reading goes on at a time."""
+class _Opened(NamedTuple):
+    """NVML as it was opened: what does not change until the driver is loaded anew."""
 
-    def __init__(self, time_limit_s: float = TIME_LIMIT_S) -> None:
+    nvml: Any
+    gpus: tuple[KnownGpu, ...]
+    problems: tuple[str, ...]
+    paths: tuple[PathBetween, ...]
+    driver_version: str | None
+    cuda_version: str | None
+    watcher: XidWatcher | None
+    why_no_xids: str
+
+
+class NvmlSource:
+    """The GPUs of this machine. Any thread may call read(); one reading goes on at a time.
+
+    Where the driver does not answer, the GPUs stay, as they were read last or as `declared` by their owner, with no
+    readings but their size; Fleet.problems says why each time, and the event Degraded says it once.
+
+    Args:
+        time_limit_s: How long a reading may take; what hangs is left alone in its thread.
+        declared: GPUs (see declared_gpu) for where no driver has ever answered.
+        watch_xids: Listen for Xids from the first reading to close(), in a thread.
+    """
+
+    def __init__(
+        self, time_limit_s: float = TIME_LIMIT_S, *, declared: Sequence[GpuReading] = (), watch_xids: bool = False
+    ) -> None:
         self._time_limit_s = time_limit_s
+        self._watches_xids = watch_xids
         self._lock = threading.Lock()
-        self._nvml: Any = None
-        self._handles: tuple[Any, ...] = ()
-        self._problem: str | None = None
+        self._opened: _Opened | None = None
+        self._known = tuple(declared)
+        self._has_read = False
         self._hanging: threading.Thread | None = None
+        self._doing = ""
+        self._said: set[str] = set()
 
     def read(self, *, processes: bool = False) -> Fleet:
-        """Read every GPU now; no GPUs and a problem in words if NVML is missing, fails, or does not answer in time."""
+        """Read every GPU now; never raises, and takes time_limit_s at most once no other reading is under way."""
         began = time.monotonic_ns()
         with self._lock:
             if self._hanging is not None and self._hanging.is_alive():
-                return Fleet((), began, ("NVML has not answered an earlier call yet",))
-            answer: list[Fleet] = []
-            reader = threading.Thread(target=lambda: answer.append(self._read(began, processes)), daemon=True)
+                return self._without_driver(began, f"NVML has not answered an earlier call yet ({self._doing})")
+            self._hanging = None
+            answer: list[Fleet | str] = []
+            reader = threading.Thread(
+                target=lambda: answer.append(self._read(began, processes)), name="gpucache-nvml", daemon=True
+            )
             reader.start()
             reader.join(self._time_limit_s)
-            if answer:
-                return answer[0]
-            self._hanging = reader
-            return Fleet((), began, (f"NVML did not answer within {self._time_limit_s:g} s",))
+            if not answer:
+                self._hanging = reader
+                why = f"NVML did not answer within {self._time_limit_s:g} s ({self._doing})"
+                return self._without_driver(began, why)
+            fleet = answer[0]
+            if isinstance(fleet, str):
+                return self._without_driver(began, fleet)
+            if fleet.gpus:
+                self._known, self._has_read = fleet.gpus, True
+            for uuid in fleet.lost:
+                self._say(f"{uuid} is lost", fleet.problems)
+            return fleet
 
-    def _read(self, began: int, processes: bool) -> Fleet:
-        if self._nvml is None and self._problem is None:
-            self._open()
-        if self._problem is not None:
-            return Fleet((), began, (self._problem,))
+    @property
+    def watcher(self) -> XidWatcher | None:
+        """Who listens for Xids; None before the first reading, or where nobody does."""
+        return None if self._opened is None else self._opened.watcher
+
+    def close(self) -> None:
+        """Stop watching for Xids. Does not wait; readings go on, with those seen until now."""
+        self._watches_xids = False
+        opened = self._opened
+        if opened is not None and opened.watcher is not None:
+            opened.watcher.close()
+
+    # ---------------------------------------------------------------- in the reading thread
+
+    def _read(self, began: int, processes: bool) -> Fleet | str:
+        """What the driver says, or why it says nothing."""
+        try:
+            self._opened = self._opened or self._open()
+            return self._look_at_all(self._opened, began, processes)
+        except Exception as problem:  # noqa: BLE001  # an edge: whatever the library does, a reading is an answer
+            return f"NVML can't be used: {str(problem) or type(problem).__name__}"
+
+    def _look_at_all(self, opened: _Opened, began: int, processes: bool) -> Fleet:
         gpus: list[GpuReading] = []
+        lost: list[str] = []
+        problems = list(opened.problems)
+        for gpu in opened.gpus:
+            try:
+                gpus.append(self._look(opened, gpu, processes))
+            except opened.nvml.NVMLError as problem:
+                problems.append(f"GPU {gpu.index} ({gpu.uuid}) can't be read: {problem}")
+                lost.append(gpu.uuid)
+        if opened.watcher is not None:
+            problems.extend(opened.watcher.problems)
+        if lost and not gpus:
+            self._forget(opened)  # the driver was unloaded, or every GPU is gone: begin anew at the next reading
+        return Fleet(
+            tuple(gpus),
+            began,
+            tuple(problems),
+            lost=tuple(lost),
+            paths=opened.paths,
+            driver_version=opened.driver_version,
+            cuda_version=opened.cuda_version,
+            pids_are_hosts=are_hosts(),
+        )
+
+    def _look(self, opened: _Opened, gpu: KnownGpu, processes: bool) -> GpuReading:
+        nvml = _Noting(opened.nvml, lambda name: self._note(f"{name} on GPU {gpu.index}"))
+        watcher = opened.watcher
+        xids = None if watcher is None else watcher.seen(gpu.uuid)
+        why = opened.why_no_xids if watcher is None else watcher.why_not(gpu.uuid)
+        return look_at(nvml, gpu, processes=processes, xids=xids, why_no_xids=why)
+
+    def _open(self) -> _Opened:
+        import pynvml
+
+        nvml = _Noting(pynvml, self._note)
+        nvml.nvmlInit()
+        gpus: list[KnownGpu] = []
         problems: list[str] = []
-        for index, handle in enumerate(self._handles):
+        for index in range(nvml.nvmlDeviceGetCount()):
             try:
-                gpus.append(self._gpu(index, handle, processes))
-            except self._nvml.NVMLError as problem:
-                problems.append(f"GPU {index}: {problem}")
-        return Fleet(tuple(gpus), began, tuple(problems))
-
-    def _open(self) -> None:
-        try:
-            import pynvml
-        except ImportError as problem:
-            self._problem = f"nvidia-ml-py is not installed ({problem})"
-            return
-        try:
-            pynvml.nvmlInit()
-            self._handles = tuple(pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount()))
-            self._nvml = pynvml
-        except pynvml.NVMLError as problem:
-            self._problem = f"NVML can't be used: {problem}"
-
-    def _gpu(self, index: int, handle: Any, processes: bool) -> GpuReading:
-        """One GPU. Raises NVMLError if what every GPU has (name, UUID, memory) can't be read."""
-        nvml = self._nvml
-        absent: list[tuple[str, str]] = []
-
-        def optional(field: str, read: Callable[[], Any]) -> Any:
+                gpus.append(get_to_know(nvml, index, nvml.nvmlDeviceGetHandleByIndex(index)))
+            except pynvml.NVMLError as problem:
+                problems.append(f"GPU {index} can't be opened: {problem}")
+        name_far_ends(gpus)
+        driver_version = _or_none(pynvml, lambda: text(nvml.nvmlSystemGetDriverVersion()))
+        cuda = _or_none(pynvml, lambda: int(nvml.nvmlSystemGetCudaDriverVersion_v2()))
+        watcher, why = None, "nobody watches; a Sampler does"
+        if self._watches_xids and gpus:
             try:
-                return read()
-            except nvml.NVMLError as problem:
-                absent.append((field, str(problem)))
-                return None
-
-        memory = optional(
-            "memory_reserved_bytes", lambda: nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
-        )
-        reserved = None if memory is None else int(memory.reserved)
-        memory = nvml.nvmlDeviceGetMemoryInfo(handle) if memory is None else memory
-        busy = optional("utilisation_fraction", lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
-        power = optional("power_w", lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000)
-        heat = optional(
-            "temperature_c", lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
-        )
-        listed = optional("processes", lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)) if processes else None
-        return GpuReading(
-            uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
-            index=index,
-            name=_text(nvml.nvmlDeviceGetName(handle)),
-            memory_total_bytes=int(memory.total),
-            memory_used_bytes=int(memory.used),
-            memory_free_bytes=int(memory.free),
-            memory_reserved_bytes=reserved,
-            utilisation_fraction=busy,
-            power_w=power,
-            temperature_c=heat,
-            processes=None if listed is None else tuple(ProcessReading(one.pid, one.usedGpuMemory) for one in listed),
-            absent=tuple(absent),
+                watcher = XidWatcher(pynvml, gpus)
+            except pynvml.NVMLError as problem:
+                why = f"Xids can't be watched: {problem}"
+        return _Opened(
+            pynvml,
+            tuple(gpus),
+            tuple(problems),
+            paths_between(nvml, gpus),
+            driver_version,
+            None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
+            watcher,
+            why,
         )
 
+    def _forget(self, opened: _Opened) -> None:
+        if opened.watcher is not None:
+            opened.watcher.close()
+        self._opened = None
+        _or_none(opened.nvml, opened.nvml.nvmlShutdown)
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    def _note(self, doing: str) -> None:
+        self._doing = doing
+
+    # ---------------------------------------------------------------- where the driver does not answer
+
+    def _without_driver(self, began: int, why: str) -> Fleet:
+        """The GPUs as far as they are known, and why nothing was read."""
+        if not self._known:
+            return Fleet((), began, (why,), pids_are_hosts=are_hosts())
+        source = "read earlier" if self._has_read else "declared"
+        gpus = tuple(without_readings(gpu, why) for gpu in self._known)
+        self._say(f"GPUs are taken to be what was {source}", (why,))
+        return Fleet(gpus, began, (f"{why}; sizes are those {source}",), pids_are_hosts=are_hosts())
+
+    def _say(self, what: str, why: Sequence[str]) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            hooks.emit(Degraded(what, "; ".join(why)))
+
+
+class _Noting:
+    """pynvml, which notes the name of each call before it is made, so that one that hangs can be named."""
+
+    def __init__(self, nvml: Any, note: Callable[[str], None]) -> None:
+        self._nvml = nvml
+        self._note = note
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._nvml, name)
+        if name.startswith(("nvmlDevice", "nvmlInit", "nvmlSystem")):
+            self._note(name)
+        return found
+
+
+def _or_none(nvml: Any, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except nvml.NVMLError:
+        return None

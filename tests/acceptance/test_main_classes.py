@@ -1,4 +1,4 @@
-"""Classes that a script defines itself, as values: the same in the script and in a worker that got them by value."""
+"""Functions and classes of a script's own, and of a notebook's cells: the same there and in a worker that got them by value."""
 
 from __future__ import annotations
 
@@ -67,3 +67,52 @@ def test_values_of_the_scripts_classes_are_the_same_in_a_worker(tmp_path: Path) 
     ran, hits = done.stdout.splitlines()
     assert ran.endswith(str(["ran"] * 8))
     assert hits == str([True] * 8)
+
+
+CELLS = """
+import linecache, sys
+
+def cell(number, text):
+    # as a kernel does: a file that is none, whose lines linecache has
+    name = f"<ipython-input-{number}>"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    exec(compile(text, name, "exec"), vars(sys.modules["__main__"]))
+
+cell(1, '''
+import gpucache as gpc
+FACTOR = 3
+def helper(x):
+    return x * FACTOR
+class Scale:
+    def __init__(self, by):
+        self.by = by
+    def times(self, x):
+        return helper(x) * self.by
+''')
+cell(2, '''
+@gpc.task
+def scaled(x, scale):
+    return scale.times(x)
+''')
+if __name__ == "__main__":
+    for _ in range(2):
+        future = scaled.submit(2, Scale(5))
+        print(future.result(60), future.state.value)
+    print(scaled(2, Scale(5)), scaled.explain(2, Scale(5)).hit)
+    cell(3, "def helper(x):\\n    return x * FACTOR + 1")
+    print(scaled.submit(2, Scale(5)).result(60))
+"""
+
+
+@pytest.mark.slow
+def test_cells_of_a_notebook_are_the_same_in_a_worker(tmp_path: Path) -> None:
+    """The worker finds the cells' texts, so what it computes is recorded under the key that the notebook asks for."""
+    (tmp_path / "cells.py").write_text(CELLS)
+    environment = {**os.environ, "GPUCACHE_STORE": str(tmp_path / "store"), "GPUCACHE_RUNTIME": "local"}
+
+    done = subprocess.run(
+        [sys.executable, "cells.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.split() == ["30", "ran", "30", "hit", "30", "True", "35"], done.stderr
+    assert done.stderr == ""

@@ -160,6 +160,8 @@ def test_every_listing_has_text_and_json(folder: Path, capsys: pytest.CaptureFix
 
 def test_unknown_run_is_not_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 4, and how to list what there is."""
+    gpucache(capsys, "run", "verbs_pipeline.py:small", "--x", "1")
+
     status, _, err = gpucache(capsys, "show", "nope")
 
     assert status == 4

@@ -43,6 +43,7 @@ ENVIRONMENT = {
 # Who may read the wall clock (time.time, time_ns, datetime.now); durations, by monotonic clocks, are nobody's secret.
 CLOCK = {
     "memo/execute.py": "when a record was made",
+    "flows/accepting.py": "when an edit was accepted",
     "flows/definition.py": "when a run began and ended",
     "flows/history.py": "how old a run is",
     "flows/watcher.py": "when a call began",

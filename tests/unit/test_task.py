@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,10 +168,27 @@ def counting(x: int) -> int:
     return x
 
 
-def test_mutated_global_is_refused_by_name() -> None:
-    """A task that changes a global that it reads is told which."""
-    with pytest.raises(ArgumentMutated, match="COUNTER"):
-        counting(1)
+def test_mutated_global_is_said_by_name() -> None:
+    """A task that changes a global that it reads is told which; its value is not lost, and not stored."""
+    for calls in (1, 2):
+        with pytest.warns(ResultNotStored, match="COUNTER"):
+            assert counting(1) == 1
+        assert COUNTER["calls"] == calls
+
+
+@pytest.mark.parametrize(
+    ("made", "error", "said"),
+    [
+        (lambda: gpc.task(gpus="x"), BadSetting, "gpus"),
+        (lambda: gpc.task(timeout_s=1), TypeError, "there are cache, cpus"),
+        (lambda: gpc.task(3), TypeError, "made of a function"),
+        (lambda: gpc.task(retries=-1), BadSetting, "0 or more"),
+    ],
+)
+def test_what_makes_no_task(made: Callable[[], object], error: type[Exception], said: str) -> None:
+    """A mistake in the decorator has a sentence of its own."""
+    with pytest.raises(error, match=said):
+        made()
 
 
 def test_generator_is_refused_before_it_runs() -> None:

@@ -1,0 +1,25 @@
+"""Whether the process ids that NVML gives are ours: it counts as the host does, a container counts anew.
+
+Where they are not, no id may be looked up here: it would name another process or none. Who holds how much is then known
+from the workers' own reports alone, and the rest of a GPU's used memory is someone else's.
+"""
+
+from __future__ import annotations
+
+import os
+
+_HOSTS = "pid:[4026531836]"
+"""The first namespace of process ids; the kernel gives it this number always (PROC_PID_INIT_INO, linux/proc_ns.h)."""
+
+WHY = (
+    "this process lives in a container and NVML gives process ids as the host counts them; memory is attributed by what "
+    "workers report, the rest of a GPU's used memory is others'"
+)
+
+
+def are_hosts(link: str = "/proc/self/ns/pid") -> bool | None:
+    """True in a namespace of our own; None where the kernel does not say."""
+    try:
+        return os.readlink(link) != _HOSTS
+    except OSError:
+        return None

@@ -1,0 +1,84 @@
+"""A fleet as rows of text, with headings and a legend that say what each number is. Pure.
+
+Two numbers are mixed up everywhere: how much memory is taken, and how much of the time its bus is busy, which drivers call
+"memory utilisation". Here the first is "memory used" and the second "bus busy".
+"""
+
+from __future__ import annotations
+
+from gpucache.telemetry.reading import Fleet, GpuReading
+
+HEADINGS = (">GPU", "model", ">memory used", ">kernel runs", ">bus busy", ">power", ">heat", "remarks")
+"""Those that begin with ">" head numbers."""
+
+PROCESS_HEADINGS = (">GPU", ">process", ">memory used")
+
+LEGEND = (
+    "kernel runs: share of the driver's last sample period{window} in which any kernel ran, not how full the GPU was",
+    "bus busy: share of the same period in which device memory was read or written, not how much is taken",
+    "memory used: by anyone on the machine, without what the driver keeps for itself",
+)
+
+NOTHING = "-"
+
+
+def gpu_rows(fleet: Fleet) -> list[tuple[str, ...]]:
+    """A row for each GPU, and one below it for each of its MIG instances. What is absent is "-"."""
+    rows: list[tuple[str, ...]] = []
+    for gpu in fleet.gpus:
+        rows.append(_row(gpu))
+        for number, one in enumerate(gpu.mig or ()):
+            memory = _of(_in_gib(one.memory_used_bytes), _in_gib(one.memory_total_bytes), "GiB")
+            rows.append((f"{gpu.index}.{number}", one.name, memory, *(NOTHING,) * 4, ""))
+    return rows
+
+
+def process_rows(fleet: Fleet) -> list[tuple[str, ...]]:
+    """A row for each process on each GPU; with the host's ids they are marked, for they mean nothing here."""
+    whose = " (host's id)" if fleet.pids_are_hosts else ""
+    return [
+        (str(gpu.index), f"{process.pid}{whose}", _of(_in_gib(process.memory_used_bytes), NOTHING, "GiB"))
+        for gpu in fleet.gpus
+        for process in gpu.processes or ()
+    ]
+
+
+def legend(fleet: Fleet) -> tuple[str, ...]:
+    """What the headings mean; with the sample period where the GPUs agree on one."""
+    windows = {gpu.utilisation_window_s for gpu in fleet.gpus}
+    (window,) = windows if len(windows) == 1 else (None,)
+    shown = "" if window is None else f" ({window:.2g} s)"
+    return tuple(line.replace("{window}", shown) for line in LEGEND)
+
+
+def _row(gpu: GpuReading) -> tuple[str, ...]:
+    slowed_by = [reason for reason in gpu.throttle_reasons or () if reason != "idle"]
+    remarks = (*gpu.troubles, *(["slowed by " + ", ".join(slowed_by)] if slowed_by else []))
+    return (
+        str(gpu.index),
+        gpu.name,
+        _of(_in_gib(gpu.memory_used_bytes), _in_gib(gpu.memory_total_bytes), "GiB"),
+        _percent(gpu.utilisation_fraction),
+        _percent(gpu.memory_bus_fraction),
+        _of(_rounded(gpu.power_w), _rounded(gpu.power_limit_w), "W"),
+        _of(_rounded(gpu.temperature_c), NOTHING, "°C"),
+        "; ".join(remarks),
+    )
+
+
+def _in_gib(amount_bytes: int | None) -> str:
+    return NOTHING if amount_bytes is None else f"{amount_bytes / 2**30:.1f}"
+
+
+def _rounded(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0f}"
+
+
+def _percent(fraction: float | None) -> str:
+    return NOTHING if fraction is None else f"{fraction:.0%}"
+
+
+def _of(part: str, whole: str, unit: str) -> str:
+    if whole == NOTHING:
+        return part if part == NOTHING else f"{part} {unit}"
+    return f"{part} of {whole} {unit}"

@@ -1,0 +1,98 @@
+"""`gpucache top`: what it prints, its JSON, its exit status; and that no number goes by another's name."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from fake_nvml import GIB, FakeNvml, gpu, mig, uuid
+
+from gpucache.cli.main import status_of
+
+
+def top(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
+    status = status_of(["top", *options])
+    return status, capsys.readouterr().out
+
+
+def cells(out: str) -> dict[str, str]:
+    """The first GPU's row by its headings; columns are where the headings stand."""
+    head, row = next(
+        (head, row) for head, row in zip(out.splitlines(), out.splitlines()[1:], strict=False) if "memory used" in head
+    )
+    names = [name for name in head.split("  ") if name.strip()]
+    values = [value for value in row.split("  ") if value.strip()]
+    return dict(zip((name.strip() for name in names), (value.strip() for value in values), strict=False))
+
+
+def test_each_number_stands_under_its_name(fake_nvml: FakeNvml, capsys: pytest.CaptureFixture[str]) -> None:
+    """Memory is memory and bus time is bus time: 40 GiB taken while the bus is busy 7 % of the time."""
+    busy = {"utilisation_percent": 93, "memory_bus_percent": 7, "power_mw": 512_000, "throttle_bits": 0x5}
+    fake_nvml.says(gpu(0, memory_used_bytes=40 * GIB, **busy))
+
+    status, out = top(capsys, "--once")
+
+    assert status == 0
+    assert cells(out) == {
+        "GPU": "0",
+        "model": "NVIDIA H200",
+        "memory used": "40.0 of 141.0 GiB",
+        "kernel runs": "93%",
+        "bus busy": "7%",
+        "power": "512 of 700 W",
+        "heat": "31 °C",
+        "remarks": "slowed by software power cap",
+    }
+    assert "last sample period (0.17 s) in which any kernel ran" in out
+    assert "not how much is taken" in out
+
+
+def test_what_is_absent_is_a_dash(fake_nvml: FakeNvml, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is shown as zero that was not read; MIG instances stand below their GPU."""
+    fake_nvml.says(gpu(0, without=("utilisation_percent", "power_mw"), mig_mode=1), mig(0, 0, 5, used_gib=3))
+
+    _, out = top(capsys, "--once")
+
+    assert cells(out)["kernel runs"] == "-"
+    assert cells(out)["power"] == "- of 700 W"
+    assert "NVIDIA H200 MIG 1g.16gb" in out
+    assert "3.0 of 16.0 GiB" in out
+
+
+def test_processes_when_asked_for(
+    fake_nvml: FakeNvml, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container their ids are marked as the host's."""
+    monkeypatch.setattr("gpucache.telemetry.from_nvml.are_hosts", lambda: True)
+    fake_nvml.says(gpu(0), "process 0 pid 4242 memory_bytes 1073741824")
+
+    assert "4242" not in top(capsys)[1]
+    assert re.search(r"4242 \(host's id\) +1\.0 GiB", top(capsys, "--processes")[1])
+
+
+def test_json_is_one_document(fake_nvml: FakeNvml, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every field by its name with its unit, and the age of the reading."""
+    fake_nvml.says(gpu(0), gpu(1, without=("power_mw",)))
+
+    status, out = top(capsys, "--json")
+
+    document = json.loads(out)
+    assert (status, document["schema"]) == (0, "gpucache.top/1")
+    assert [one["uuid"] for one in document["gpus"]] == [uuid(0), uuid(1)]
+    assert document["gpus"][1]["power_w"] is None
+    assert ["power_w", "Not Supported"] in document["gpus"][1]["absent"]
+    assert document["age_s"] >= 0
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_without_gpus_it_says_why_and_exits_with_5(
+    fake_nvml: FakeNvml, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """No GPU to look at is no success: the driver's words, and the status for what can't be reached."""
+    fake_nvml.says("fail nvmlInitWithFlags 9")
+
+    status, out = top(capsys, *options)
+
+    assert status == 5
+    assert "Driver Not Loaded" in out
