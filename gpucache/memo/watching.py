@@ -111,12 +111,14 @@ class Watch:
         self._token: Token[Watch | None] | None = None
         self.notes: dict[str, None] = {}
         self._random: dict[str, object] = {}
+        self._directory = ""
 
     def start(self) -> Watch:
         """Begin to watch this context."""
         _install()
         self._threads = frozenset(sys._current_frames())  # noqa: SLF001  # the only list of all threads, native ones too
         self._random = states()
+        self._directory = _here()
         self._token = _current.set(self)
         with _starting:
             _active.append(self)
@@ -214,6 +216,8 @@ class Watch:
         return look_at(kind, self._name(path), self._root)
 
     def _name(self, path: str) -> str:
+        if not os.path.isabs(path) and _here() != self._directory:
+            path = os.path.abspath(path)  # the body went elsewhere; who looks again later starts where it started
         return name_of(path, self._root)
 
     def _is_passed_over(self, path: str) -> bool:
@@ -242,6 +246,13 @@ def note_hit(watch: Watch | None, store: Store, key: bytes, record_key: bytes, r
     """
     if watch is not None and record_key != key:
         watch.add(next((now for now in lists_now(store, key, root) if key_with(key, now) == record_key), ()))
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return ""
 
 
 def generation_of(code: types.CodeType) -> int:

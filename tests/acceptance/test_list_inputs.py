@@ -117,6 +117,12 @@ OTHERS = {
             "return [float(x) for x in asyncio.run(read()).split()]"
         ),
     ),
+    "read in another directory": Row(
+        (("data/a.txt", "1", "7"),),
+        "load",
+        ("file data/a.txt",),
+        setup=load("os.chdir('data')\ntry:\n    return [float(open('a.txt').read())]\nfinally:\n    os.chdir('..')"),
+    ),
     "read in a pool of threads": Row(
         CHANGED,
         "load",
