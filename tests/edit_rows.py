@@ -93,4 +93,5 @@ def hold(world: World, row: Row) -> None:
         root = row.runs.split()[0]
         assert any(text in reason for reason in after.why(root)), after.why(root)
         assert after.recorded(root) == after.why(root)
-    assert world.run(project, params=row.before).ran == []
+    if row.runs:  # else the store is as it was
+        assert world.run(project, params=row.before).ran == []

@@ -87,7 +87,14 @@ def _describe_references(walk: Walk, function: types.FunctionType, form: Form, i
 
 def _same_item(item: Item) -> object:
     """What two items that mean the same have in common."""
-    return item.digest if isinstance(item, Value) else id(item) if isinstance(item, Node) else b"b" + item
+    # Equal constants of two names are two: else a change of one would be told as a change of the code that reads both.
+    return (
+        (item.digest, item.component)
+        if isinstance(item, Value)
+        else id(item)
+        if isinstance(item, Node)
+        else b"b" + item
+    )
 
 
 def _describe_reference(walk: Walk, function: types.FunctionType, ref: Ref, items: list[Item]) -> None:
