@@ -26,6 +26,7 @@ _LIBRARIES = {
     "pyarrow": "gpucache.digests.of_arrow",
     "scipy.sparse": "gpucache.digests.of_scipy",
     "polars": "gpucache.digests.of_polars",
+    "random": "gpucache.digests.of_random",
 }
 """What a class's module begins with -> the module whose encoders() are (exact classes, families)."""
 

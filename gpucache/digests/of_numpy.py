@@ -14,6 +14,7 @@ import numpy as np
 
 from gpucache.digests._kernel import tree_digest
 from gpucache.digests.encoders import Encoder, by_digest
+from gpucache.digests.of_objects import encode_object
 
 if TYPE_CHECKING:
     from gpucache.digests.canonical import Walker
@@ -26,6 +27,7 @@ _EXTENDED_BYTES = 10 if np.finfo(np.longdouble).nmant == 63 else _EXTENDED.items
 def encoders() -> tuple[Mapping[type, Encoder], Mapping[type, Encoder]]:
     """The encoders of numpy's classes, and of those with their subclasses."""
     exact: dict[type, Encoder] = {np.memmap: array, np.ma.MaskedArray: _masked}
+    exact[np.random.RandomState] = _random_state
     scalars = dict.fromkeys(set(np.sctypeDict.values()), _scalar)
     return {**exact, **scalars}, {np.ndarray: array, np.generic: _scalar, np.dtype: _dtype}
 
@@ -126,6 +128,14 @@ def _scalar(walker: Walker, value: np.generic[Any]) -> None:
     plain = np.asarray(value)
     _describe(walker, plain.dtype)
     _elements(walker, plain)
+
+
+def _random_state(walker: Walker, value: Any) -> None:
+    """The generator behind np.random.rand() is the process's, and known by that (see of_random.py)."""
+    if value is getattr(np.random.mtrand, "_rand", None):
+        walker.begin(b"the global generator of numpy.random", value)
+    else:
+        encode_object(walker, value)
 
 
 def _dtype(walker: Walker, value: np.dtype[Any]) -> None:

@@ -69,6 +69,11 @@ def _context_variable(walker: Walker, value: contextvars.ContextVar[Any]) -> Non
     walker.child(".get()", held)
 
 
+def _struct_format(walker: Walker, value: struct.Struct) -> None:
+    walker.begin(b"Struct", value)
+    walker.child(".format", value.format)
+
+
 def _singleton(walker: Walker, value: object) -> None:
     walker.begin(repr(value).encode(), value)
 
@@ -85,6 +90,7 @@ add_family(enum.Enum, _enum)
 add_encoder(types.MethodType, _method)
 add_encoder(types.MappingProxyType, _mapping_proxy)
 add_encoder(memoryview, _memoryview)
+add_encoder(struct.Struct, _struct_format)
 add_encoder(contextvars.ContextVar, _context_variable)
 add_encoder(type(...), _singleton)
 add_encoder(type(NotImplemented), _singleton)

@@ -85,6 +85,29 @@ def with_remedy(refusal: NotIdentifiable) -> NotIdentifiable:
     return NotIdentifiable(refusal.path, refusal.type_name, refusal.why, REMEDY)
 
 
+def name_in_library(context: Context, obj: Any) -> str | None:
+    """The name of an object that a library keeps in a module of its own, "loguru.logger"; None for any other.
+
+    Looked for where its class is defined, and in the packages above.
+    """
+    for stream in _STREAMS:
+        if obj is getattr(sys, stream) or obj is getattr(sys, f"__{stream}__"):
+            return f"sys.{stream}"
+    module = type(obj).__module__
+    if context.is_project_class(type(obj)):
+        return None
+    while module:
+        namespace = vars(sys.modules[module]) if module in sys.modules else {}
+        name = next((name for name, value in list(namespace.items()) if value is obj), None)
+        if name is not None:
+            return f"{module}.{name}"
+        module = module.rpartition(".")[0]
+    return None
+
+
+_STREAMS = ("stdin", "stdout", "stderr")
+
+
 class _Probe:
     """Symbols that only find out whether a value holds code."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpucache.digests import file_digest, hash128
+from gpucache.errors import NotIdentifiable
 from gpucache.fingerprint.classes import describe_class
 from gpucache.fingerprint.context import Context
 from gpucache.fingerprint.current import Reads, Subclasses
@@ -26,7 +27,7 @@ from gpucache.fingerprint.normal_form import Form
 from gpucache.fingerprint.path_texts import texts_of_code, texts_of_value
 from gpucache.fingerprint.project import file_of_module, name_of_file
 from gpucache.fingerprint.references import References, function_label
-from gpucache.fingerprint.values import Named, Within, digest_of_data, digest_with, is_frozen
+from gpucache.fingerprint.values import Named, Within, digest_of_data, digest_with, is_frozen, name_in_library
 from gpucache.fingerprint.whole import describe_module
 from gpucache.shown import shown
 
@@ -162,7 +163,14 @@ class Walk:
     def _describe_value(self, obj: Any, label: str, items: list[Item], group: str) -> None:
         component = f"{group}:{label}" if label else ""
         self.path_texts.update(dict.fromkeys(texts_of_value(obj)))
-        digest = digest_of_data(self.context, obj, label)
+        try:
+            digest = digest_of_data(self.context, obj, label)
+        except NotIdentifiable:
+            name = name_in_library(self.context, obj)
+            if name is None:
+                raise
+            items.append(self.outside(name))
+            return
         if digest is not None:
             items.append(Value(component, digest, shown(obj), digest))
         elif type(obj) in (list, tuple, dict):

@@ -304,6 +304,9 @@ CODE: dict[str, Row] = {
         clean('import importlib\nreturn [importlib.import_module("help" + "ers").norm(value) for value in values]'),
         says="deep",
     ),
+    "9 sys.modules": norms(
+        clean("import sys\nreturn [sys.modules['helpers'].norm(value) for value in values]"), says="deep"
+    ),
     "9 star import": norms(("pipeline.py", "from helpers import norm", "from helpers import *")),
     "9 map and operator": norms(
         clean("import operator\nreturn list(map(operator.attrgetter('norm')(helpers), values))")
