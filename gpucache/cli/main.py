@@ -20,6 +20,7 @@ VERBS = {
     "runs": "List runs.",
     "show": "Show one run: what ran, what hit, and why.",
     "stats": "Say what the store holds.",
+    "tag": "Give a run a name.",
     "check": "Run a run's calls again, or compare two runs, and say what is not the same.",
     "accept": "Let a task's results of an earlier run answer for its code as it is now.",
     "gc": "Free room in the store; says what it would do, does it with --apply.",

@@ -167,6 +167,19 @@ class Run(Generic[R]):
         """Wait until the run ended, at most `timeout` seconds; returns its status. Raises TimeoutError."""
         return self._wait(timeout).status
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that stand for this run."""
+        return tuple(name for name, run_id in self._ledger.tags().items() if run_id == self.id)
+
+    def tag(self, name: str) -> None:
+        """Let gpucache.run(name) give this run: "golden", "release-3". A tag that is there moves to it.
+
+        Raises:
+            BadSetting: The name could be taken for an id, or for @last.
+        """
+        self._ledger.tag(self.id, name)
+
     def explain(self) -> str:
         """Why each call ran, in words; one line each, and one for all that hit."""
         calls = self.calls
@@ -274,7 +287,7 @@ class Difference:
 
 
 def run(name: str) -> Run[Any]:
-    """The run called `name`: an id, an unambiguous start of one, `@last`, or `@last~N`.
+    """The run called `name`: an id, an unambiguous start of one, a tag, `@last`, or `@last~N`.
 
     Raises:
         NoSuchRecord: None fits, or several do.
