@@ -19,6 +19,8 @@ VERBS = {
     "explain": "Say why the calls of a run ran, or what a flow's next run would do and why.",
     "runs": "List runs.",
     "show": "Show one run: what ran, what hit, and why.",
+    "diff": "Say where two runs differ, and why.",
+    "replay": "Run a run's flow again with the arguments that it had, and compare.",
     "stats": "Say what the store holds.",
     "tag": "Give a run a name.",
     "check": "Run a run's calls again, or compare two runs, and say what is not the same.",

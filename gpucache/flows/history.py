@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -235,14 +235,17 @@ class Run(Generic[R]):
 
         return Checked(tuple(_compared(self._session, golden.calls, self.calls, tolerance)), 0)
 
-    def replay(self) -> Run[R]:
+    def replay(self, forced: Collection[str] = ()) -> Run[R]:
         """Run the flow again with the same arguments and the code as it is now; compare with diff().
+
+        Args:
+            forced: Names of tasks that run even if their answer is known.
 
         Raises:
             NoSuchRecord: The arguments could not be stored then, or the flow is no longer where it was.
         """
         flow, params = self._again()
-        return cast("Run[R]", flow.run(**params))
+        return cast("Run[R]", flow.execute(flow.binder.bind((), params), forced=forced))
 
     def _again(self) -> tuple[Flow[..., Any], dict[str, Any]]:
         """The flow as it is now, and the arguments that it had."""

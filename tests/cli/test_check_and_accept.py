@@ -193,3 +193,18 @@ def test_a_tag_stands_for_its_run(file: Path, capsys: pytest.CaptureFixture[str]
     assert gpucache(capsys, "tag", second, "2026")[0] == 2
     assert gpucache(capsys, "tag", "--remove", "golden")[1]["tags"] == {}
     assert gpucache(capsys, "tag", "--remove", "golden")[0] == 4
+
+
+def test_diff_and_replay(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two runs that differ exit with 3 and say why; a replay runs with the arguments of then, and exits with 6 if it differs."""
+    first = gpucache(capsys, "run", f"{file.name}:shaky", "--n", "5")[1]["id"]
+    same = gpucache(capsys, "replay")
+    other = gpucache(capsys, "run", f"{file.name}:shaky", "--n", "4")[1]["id"]
+    differ = gpucache(capsys, "diff", first, other)
+    forced = gpucache(capsys, "replay", first, "--force", "loose")
+
+    assert (same[0], same[1]["differences"]) == (0, [])
+    assert differ[0] == 3
+    assert differ[1]["differences"][0]["difference"] == "other result: argument n 5 -> 4"
+    assert forced[0] == 6
+    assert "not deterministic" in forced[1]["differences"][0]["difference"]
