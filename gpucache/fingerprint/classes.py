@@ -6,11 +6,12 @@ library generates from the fields (the methods of a dataclass, of a named tuple)
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import enum
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gpucache.errors import NotIdentifiable
@@ -72,6 +73,8 @@ def describe_class(walk: Walk, node: Node, cls: type) -> None:
     if "__dataclass_fields__" in cls.__dict__:
         _describe_fields(walk, cls, label, items)
     describe_made(walk, cls, label, items)
+    if isinstance(cls, abc.ABCMeta):
+        _describe_virtual_subclasses(walk, cls, items)
     if isinstance(cls, enum.EnumMeta):
         _describe_members(walk, cls, label, items)
     for name, value in _content(cls):
@@ -156,6 +159,21 @@ def _describe_fields(walk: Walk, cls: type, label: str, items: list[Item]) -> No
             walk.describe(dict(field.metadata), f"{label}.{name}.metadata", items)
 
 
+def _describe_virtual_subclasses(walk: Walk, cls: abc.ABCMeta, items: list[Item]) -> None:
+    """Classes that were registered: isinstance() says yes to them."""
+    registered = (reference() for reference in _registry_of(cls))
+    known = {kind.__module__ + kind.__qualname__: kind for kind in registered if kind is not None}
+    for _, kind in sorted(known.items()):
+        items.append(b"registered")
+        walk.describe(kind, "", items)
+
+
+def _registry_of(cls: abc.ABCMeta) -> Iterable[Callable[[], type | None]]:
+    dump = getattr(abc, "_get_dump", None)  # no public name; without it nothing is known
+    found: Iterable[Callable[[], type | None]] = () if dump is None else dump(cls)[0]
+    return found
+
+
 def _describe_members(walk: Walk, cls: enum.EnumMeta, label: str, items: list[Item]) -> None:
     members: Mapping[str, Any] = cls.__members__
     for name, member in members.items():
@@ -177,7 +195,7 @@ def _describe_annotation(walk: Walk, annotation: Any, items: list[Item]) -> None
     origin = typing.get_origin(annotation)
     if isinstance(annotation, str):
         items.append(b"text " + annotation.encode("utf-8", "surrogatepass"))
-    elif origin is not None:
+    elif origin is not None and origin is not annotation:  # Generic is its own origin
         items.append(b"generic")
         _describe_annotation(walk, origin, items)
         arguments = typing.get_args(annotation)

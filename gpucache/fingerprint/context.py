@@ -74,5 +74,6 @@ class Context:
         """Whether a function's code is the project's; generated code is its module's."""
         file, module = function.__code__.co_filename, str(function.__globals__.get("__name__"))
         if file.startswith("/"):
-            return self.project.has_file(file) and module.partition(".")[0] != "gpucache"
+            is_ours = self.project.has_file(file) or self.project.follows(module)
+            return is_ours and module.partition(".")[0] != "gpucache"
         return self.project.has_module(module)

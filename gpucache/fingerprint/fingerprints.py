@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from gpucache.digests import combine
+from gpucache.errors import NotIdentifiable
 from gpucache.fingerprint.context import Context
 from gpucache.fingerprint.graph import Parts
 from gpucache.fingerprint.project import Project
@@ -124,7 +125,16 @@ class Fingerprints:
         if known is not None and known[0] is symbol and known[1].is_current():
             return known[1]
         with self._lock:
-            made = self._make(symbol, defaults=defaults)
+            try:
+                made = self._make(symbol, defaults=defaults)
+            except RecursionError:
+                name, why = (
+                    str(getattr(symbol, "__qualname__", symbol)),
+                    "what it reaches is nested too deeply for Python's stack",
+                )
+                raise NotIdentifiable(
+                    name, type(symbol).__name__, why, "flatten it, or pass it as an argument"
+                ) from None
             if len(self._known) >= KEPT_AT_MOST:
                 self._known.clear()
             self._known[key] = (symbol, made)

@@ -42,6 +42,10 @@ class Project:
             known = self._files[file] = self._has_file(file)
         return known
 
+    def follows(self, name: str) -> bool:
+        """Whether the module belongs to an installed package that was named to count."""
+        return name in self._follow or name.partition(".")[0] in self._follow
+
     def has_module(self, name: str) -> bool:
         """Whether the module of this name is the project's; found without importing it."""
         known = self._modules.get(name)
@@ -63,7 +67,7 @@ class Project:
         top = name.partition(".")[0]
         if top == "gpucache":
             return False
-        if top in self._follow or name in self._follow or name in ("__main__", "__mp_main__"):
+        if self.follows(name) or name in ("__main__", "__mp_main__"):
             return True
         file = file_of_module(name)  # not by name: a project may have a queue.py of its own
         return file is not None and self.has_file(file)

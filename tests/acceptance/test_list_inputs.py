@@ -441,3 +441,81 @@ def test_22_in_a_worker(world: World) -> None:
     assert [run(), run()] == ["2! ran True\n", "2! hit True\n"]
     (project.root / "data.txt").write_text("1")
     assert run() == "1! hit True\n"
+
+
+RESIDENT = {
+    "calls.py": """
+        import gpucache as gpc
+        @gpc.resident
+        def weights(name="data.txt"):
+            return int(open(name).read())
+        @gpc.task
+        def scaled(x, model=weights):
+            return x * model
+        @gpc.task
+        def inside(x):
+            return x + weights()
+        """,
+    "data.txt": "2",
+}
+
+
+def test_22_what_a_resident_is_made_of(world: World) -> None:
+    """A loader's file counts for every call that uses what it loaded, the second in a process, too; a new file is loaded."""
+    project = Project.make(world.base, RESIDENT)
+    both = "import calls\nout['values'] = [calls.scaled(1), calls.scaled(10), calls.inside(1), calls.inside(10)]\n"
+    asked = "import calls\nout['hits'] = [calls.scaled.explain(10).hit, calls.inside.explain(10).hit]\n"
+
+    assert world.script(project, both)["values"] == [2, 20, 3, 12]
+    assert world.script(project, asked)["hits"] == [True, True]
+    (project.root / "data.txt").write_text("3")
+    assert world.script(project, asked)["hits"] == [False, False]
+    edit = "open('data.txt', 'w').write('4')\nout['after'] = [calls.scaled(10), calls.inside(10)]\n"
+    told = world.script(project, both + edit)
+    assert told["values"] == [3, 30, 4, 13]
+    assert told["after"] == [40, 14]
+    (project.root / "data.txt").write_text("2")
+    assert world.script(project, asked)["hits"] == [True, True]
+
+
+def test_22_bodies_side_by_side(world: World) -> None:
+    """Two bodies at once in two threads: each record depends on what its own body read, and on nothing else."""
+    project = Project.make(
+        world.base,
+        {
+            "calls.py": """
+                import gpucache as gpc
+                @gpc.task
+                def one(x):
+                    gpc.calls_meet()
+                    text = open("one.txt").read()
+                    gpc.calls_meet()
+                    return text
+                @gpc.task
+                def two(x):
+                    gpc.calls_meet()
+                    text = open("two.txt").read()
+                    gpc.calls_meet()
+                    return text
+                """,
+            "one.txt": "1",
+            "two.txt": "1",
+        },
+    )
+    run = """
+        import threading, calls, gpucache as gpc
+        meeting = threading.Barrier(2)
+        gpc.calls_meet = lambda: meeting.wait(20)
+        threads = [threading.Thread(target=task, args=(1,)) for task in (calls.one, calls.two)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        """
+    asked = "import calls\nout['hits'] = [calls.one.explain(1).hit, calls.two.explain(1).hit]\n"
+
+    world.script(project, run)
+    assert world.script(project, asked)["hits"] == [True, True]
+    (project.root / "two.txt").write_text("2")
+    assert world.script(project, asked)["hits"] == [True, False]
+    (project.root / "two.txt").write_text("1")
+    (project.root / "one.txt").write_text("2")
+    assert world.script(project, asked)["hits"] == [False, True]
