@@ -68,22 +68,14 @@ def _ran(name: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
 
 
 def _two_runs(first: str, second: str, *more: str, as_json: bool) -> int:
-    from gpucache.cli.output import escaped, write, write_json, write_table
+    from gpucache.cli.diff import write_differences
     from gpucache.flows import run
 
     if more or second.startswith("-"):
         raise click.UsageError(
             f"two runs are compared, and take no arguments, but {' '.join((second, *more))!r} is given"
         )
-    before, after = run(first), run(second)
-    found = before.diff(after)
-    if as_json:
-        calls = [{"task": one.task, "difference": one.what} for one in found]
-        write_json("explain", run=before.id, other=after.id, differences=calls)
-    elif found:
-        write_table(("task", "difference"), [(escaped(one.task), escaped(one.what)) for one in found])
-    else:
-        write(f"{before.id} and {after.id} made the same calls, with the same results")
+    write_differences("explain", run(first), run(second), as_json=as_json)
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpucache.digests import of_standard as _of_standard  # noqa: F401  # registers its encoders
-from gpucache.digests._canonical import combine, encode, value_digest
+from gpucache.digests._canonical import combine, encode, key_of_scalars, value_digest
 from gpucache.digests._kernel import hash128, tree_digest
 from gpucache.digests.canonical import Symbols
 from gpucache.digests.core import ALGORITHM, DIGEST_BYTES, Digest
@@ -24,6 +24,7 @@ __all__ = [
     "file_digest",
     "hash128",
     "is_settled",
+    "key_of_scalars",
     "register_type",
     "remember",
     "remembered",

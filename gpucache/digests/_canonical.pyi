@@ -21,3 +21,9 @@ def value_digest(value: object, *, symbols: Symbols | None = None, name: str = "
 
 def combine(*parts: bytes) -> bytes:
     """One digest of several byte strings, 16 bytes; each is prefixed by its length: ("ab", "c") and ("a", "bc") differ."""
+
+def key_of_scalars(header: bytes, values: tuple[object, ...], counted: tuple[int, ...]) -> bytes | None:
+    """hash128(header + the value digest of each counted value), in one step; None if one of them is no plain scalar.
+
+    Scalars: exact int, float, bool, str, bytes and None. They are not looked into, nothing of them can be code.
+    """

@@ -286,3 +286,31 @@ def combine(*parts):
         return PyBytes_FromStringAndSize(<char *> digest, 16)
     finally:
         end(&out)
+
+
+cdef inline bint is_scalar(object value):
+    cdef PyTypeObject *kind = Py_TYPE(value)
+    return (kind == <PyTypeObject *> int or kind == <PyTypeObject *> str or kind == <PyTypeObject *> float
+            or kind == <PyTypeObject *> bool or value is None or kind == <PyTypeObject *> bytes)
+
+
+def key_of_scalars(bytes header not None, tuple values not None, tuple counted not None):
+    cdef Out out, keyed
+    cdef uint8_t digest[16]
+    begin(&out)
+    begin(&keyed)
+    try:
+        raw(&keyed, PyBytes_AS_STRING(header), PyBytes_GET_SIZE(header))
+        for index in counted:
+            value = values[index]
+            if not is_scalar(value):
+                return None
+            out.size = 0
+            put(&out, value, None, 0)
+            gc_tree_digest(out.data, out.size, digest)
+            raw(&keyed, digest, 16)
+        gc_hash128(keyed.data, keyed.size, 0, digest)
+        return PyBytes_FromStringAndSize(<char *> digest, 16)
+    finally:
+        end(&out)
+        end(&keyed)

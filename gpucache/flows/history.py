@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -167,6 +167,19 @@ class Run(Generic[R]):
         """Wait until the run ended, at most `timeout` seconds; returns its status. Raises TimeoutError."""
         return self._wait(timeout).status
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that stand for this run."""
+        return tuple(name for name, run_id in self._ledger.tags().items() if run_id == self.id)
+
+    def tag(self, name: str) -> None:
+        """Let gpucache.run(name) give this run: "golden", "release-3". A tag that is there moves to it.
+
+        Raises:
+            BadSetting: The name could be taken for an id, or for @last.
+        """
+        self._ledger.tag(self.id, name)
+
     def explain(self) -> str:
         """Why each call ran, in words; one line each, and one for all that hit."""
         calls = self.calls
@@ -222,14 +235,17 @@ class Run(Generic[R]):
 
         return Checked(tuple(_compared(self._session, golden.calls, self.calls, tolerance)), 0)
 
-    def replay(self) -> Run[R]:
+    def replay(self, forced: Collection[str] = ()) -> Run[R]:
         """Run the flow again with the same arguments and the code as it is now; compare with diff().
+
+        Args:
+            forced: Names of tasks that run even if their answer is known.
 
         Raises:
             NoSuchRecord: The arguments could not be stored then, or the flow is no longer where it was.
         """
         flow, params = self._again()
-        return cast("Run[R]", flow.run(**params))
+        return cast("Run[R]", flow.execute(flow.binder.bind((), params), forced=forced))
 
     def _again(self) -> tuple[Flow[..., Any], dict[str, Any]]:
         """The flow as it is now, and the arguments that it had."""
@@ -274,7 +290,7 @@ class Difference:
 
 
 def run(name: str) -> Run[Any]:
-    """The run called `name`: an id, an unambiguous start of one, `@last`, or `@last~N`.
+    """The run called `name`: an id, an unambiguous start of one, a tag, `@last`, or `@last~N`.
 
     Raises:
         NoSuchRecord: None fits, or several do.

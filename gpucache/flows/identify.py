@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import types
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gpucache.digests import combine, value_digest
@@ -137,7 +138,7 @@ class Called:
             self.key,
             self.parts(),
             own=self._own_component(),
-            notes=tuple(self.code.fingerprint.notes),
+            notes=(*self.code.fingerprint.notes, *_by_option(self.task)),
             root=self.root,
             source=self.code.fingerprint.source,
         )
@@ -179,6 +180,14 @@ class _Words(str):
 
     __slots__ = ()
     __repr__ = str.__str__
+
+
+def _by_option(task: AnyTask) -> Iterator[str]:
+    """What does not count because the task says so."""
+    if task.options.ignore:
+        yield f"ignore={tuple(task.options.ignore)}: these arguments do not count"
+    if task.options.follow != "project":
+        yield f"follow={task.options.follow!r}: what counts as the project's code"
 
 
 def _environment(task: AnyTask) -> str:

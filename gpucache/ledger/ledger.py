@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from gpucache.errors import NoSuchRecord, StoreFull, StoreUnusable
+from gpucache.errors import BadSetting, NoSuchRecord, StoreFull, StoreUnusable
 from gpucache.events import Degraded, State, hooks
 from gpucache.ledger.rows import CallRow, RunRow
 from gpucache.store import Store
 
-RUNS, CALLS = "runs", "calls"
+RUNS, CALLS, TAGS = "runs", "calls", "tags"
 FLUSH_AFTER = 256
+LONGEST_TAG = 100
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_run = msgspec.msgpack.Decoder(RunRow).decode
@@ -63,13 +64,16 @@ class Ledger:
         return _told_from_its_process(_decode_run(row))
 
     def find(self, name: str) -> RunRow:
-        """The run called `name`: an id, an unambiguous start of one, `@last`, or `@last~N` for the N-th before.
+        """The run called `name`: an id, an unambiguous start of one, a tag, `@last`, or `@last~N` for the N-th before.
 
         Raises:
             NoSuchRecord: None fits, or several do (the message names them).
         """
         if name.startswith("@last"):
             return self._nth_last(name)
+        tagged = self._store.table_get(TAGS, name.encode())
+        if tagged is not None:
+            return self.get(tagged.decode())
         fitting = [row for _, row in self._store.table_scan(RUNS, prefix=name.encode())]
         if len(fitting) == 1:
             return _told_from_its_process(_decode_run(fitting[0]))
@@ -87,6 +91,24 @@ class Ledger:
                 return
             if flow is None or run.flow == flow:
                 yield _told_from_its_process(run)
+
+    def tag(self, run_id: str, name: str) -> None:
+        """Let find(name) give this run; a tag that is there moves to it.
+
+        Raises:
+            BadSetting: The name could be taken for an id, or for @last.
+        """
+        if not name or name[0] in "@0123456789" or not name.isprintable() or len(name) > LONGEST_TAG:
+            raise BadSetting("tag", repr(name), f"a name that begins with a letter, up to {LONGEST_TAG} characters")
+        self._store.table_put(TAGS, name.encode(), run_id.encode())
+
+    def untag(self, name: str) -> bool:
+        """Drop a tag; whether there was one. The run stays."""
+        return self._store.table_delete(TAGS, name.encode())
+
+    def tags(self) -> dict[str, str]:
+        """Every tag with the id of its run."""
+        return {name.decode(): run_id.decode() for name, run_id in self._store.table_scan(TAGS)}
 
     def calls(self, run_id: str) -> list[CallRow]:
         """The calls of a run, in the order they were made."""

@@ -82,6 +82,11 @@ class Explanation:
     notes: tuple[str, ...] = ()
     code: tuple[CodeChange, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from gpucache.memo.html import explanation_html
+
+        return explanation_html(self)
+
     def __str__(self) -> str:
         if self.hit:
             saved = "" if self.seconds is None else f" (saves {self.seconds:.3g} s)"

@@ -11,12 +11,13 @@ import msgspec
 
 from gpucache.digests import hash128
 from gpucache.store.contract import RowReader, RowWriter
-from gpucache.store.record import Manifest, Record, blobs_of, decoded, encode_row
+from gpucache.store.record import NOT_A_ROW, Manifest, Record, blobs_of, decoded, encode_row
 
 T = TypeVar("T")
 
 TIME = struct.Struct(">Q")  # microseconds; big-endian, so that names sort by it
-TASK_BYTES = 16
+TASK_BYTES = KEY_BYTES = 16
+LATEST_S = 1e13
 
 decode_record = msgspec.msgpack.Decoder(Record).decode
 _decode_parts = msgspec.msgpack.Decoder(dict[str, tuple[bytes, str]]).decode
@@ -43,7 +44,7 @@ class Records:
             return None
         try:
             return decode_record(row)
-        except msgspec.MsgspecError:  # whole, but written by a gpucache that knows other records
+        except NOT_A_ROW:  # whole, but written by a gpucache that knows other records
             return None
 
     def publish(self, record: Record, parts: Mapping[str, tuple[bytes, str]]) -> Record:
@@ -119,7 +120,8 @@ def _task(task: str) -> bytes:
 
 
 def _recent(record: Record) -> bytes:
-    return _task(record.task) + TIME.pack(max(0, int(record.created_at * 1e6))) + record.key
+    is_a_time = 0.0 <= record.created_at < LATEST_S  # false for what is no number
+    return _task(record.task) + TIME.pack(int(record.created_at * 1e6) if is_a_time else 0) + record.key[:KEY_BYTES]
 
 
 def _key_of(recent: bytes) -> bytes:

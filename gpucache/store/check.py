@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gpucache.store.contract import DATABASES
-from gpucache.store.record import BlobRow, Manifest, Record, VerifyReport
+from gpucache.store.record import NOT_A_ROW, BlobRow, Manifest, Record, VerifyReport, decoded_blob
 
 if TYPE_CHECKING:
     from gpucache.store.on_disk import Store
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _DECODERS: dict[str, Callable[[bytes], Any]] = {
     "records": msgspec.msgpack.Decoder(Record).decode,
     "values": msgspec.msgpack.Decoder(Manifest).decode,
-    "blobs": msgspec.msgpack.Decoder(BlobRow).decode,
     "parts": msgspec.msgpack.Decoder(dict[str, tuple[bytes, str]]).decode,
 }
 
@@ -56,7 +55,9 @@ def _rows(store: Store, counted: _Counted) -> Iterator[Problem]:
             name = f"row {key.hex()[:12]} of {database}"
             if body is None:
                 yield name, "its check does not match", partial(store.rows.drop_damaged, database, key)
-            elif decode is not None and not _decodes(decode, body):
+            elif (decode is not None and not _decodes(decode, body)) or (
+                database == "blobs" and decoded_blob(key, body) is None
+            ):
                 yield name, "it is not what this gpucache writes", _deletion(store, database, key)
 
 
@@ -87,6 +88,6 @@ def _put_away(store: Store, digest: bytes, row: BlobRow, problem: str) -> Callab
 def _decodes(decode: Callable[[bytes], Any], body: bytes) -> bool:
     try:
         decode(body)
-    except msgspec.MsgspecError:
+    except NOT_A_ROW:
         return False
     return True

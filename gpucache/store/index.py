@@ -110,6 +110,8 @@ class Index:
             transaction = env.begin(databases[database])
             row = transaction.get(key)
             transaction.abort()
+        except lmdb.BadValsizeError:
+            return None  # no row has such a key
         except lmdb.Error as problem:
             row = self._again(problem, lambda: self._read(lambda reader: reader.raw(database, key)))
         if row is None:

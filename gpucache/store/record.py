@@ -11,6 +11,9 @@ import msgspec
 
 T = TypeVar("T")
 
+NOT_A_ROW = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding raises for bytes that are no row of ours (text that is not UTF-8 is a ValueError to msgspec)."""
+
 encode_row = msgspec.msgpack.Encoder().encode
 
 _time = struct.Struct(">d")
@@ -83,6 +86,11 @@ class BlobRow(msgspec.Struct, frozen=True, array_like=True):
     nbytes: int
     stamp: tuple[int, int, int]
     boot: str
+
+
+BLOB_NAME_CHARS = 44  # ab/<32 hexadecimal digits>.<8 more>
+
+_decode_blob = msgspec.msgpack.Decoder(BlobRow).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,5 +184,15 @@ def decoded(decode: Callable[[bytes], T], row: bytes | None) -> T | None:
         return None
     try:
         return decode(row)
-    except msgspec.MsgspecError:
+    except NOT_A_ROW:
         return None
+
+
+def decoded_blob(digest: bytes, row: bytes | None) -> BlobRow | None:
+    """The row of this blob. One that names another file is none: what is damaged is moved and removed by that name."""
+    found = decoded(_decode_blob, row)
+    if found is None:
+        return None
+    name, content = found.name, digest.hex()
+    is_its_own = len(name) == BLOB_NAME_CHARS and name.startswith(f"{content[:2]}/{content}.") and name[-8:].isalnum()
+    return found if is_its_own else None

@@ -29,6 +29,7 @@ from gpucache.store.record import (
     blobs_of,
     decode_time,
     decoded,
+    decoded_blob,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ QUARANTINE_S = 7 * 86400.0
 
 _record = msgspec.msgpack.Decoder(Record).decode
 _manifest = msgspec.msgpack.Decoder(Manifest).decode
-_blob = msgspec.msgpack.Decoder(BlobRow).decode
 _DIGEST_IN_MSGPACK = re.compile(rb"\xc4\x10(?=(.{16}))", re.DOTALL)  # bin 8, length 16; overlapping ones count too
 
 
@@ -229,6 +229,6 @@ def _report(plan: _Plan, *, applied: bool) -> CollectReport:
 
 def _blobs(rows: RowReader) -> Iterator[tuple[bytes, BlobRow]]:
     for digest, body in rows.scan("blobs"):
-        row = decoded(_blob, body)
+        row = decoded_blob(digest, body)
         if row is not None:
             yield digest, row

@@ -17,7 +17,7 @@ from gpucache.digests import file_digest, tree_digest
 from gpucache.errors import BlobMissing, RecordCorrupt, StoreFull, StoreUnusable
 from gpucache.events import Quarantined, hooks
 from gpucache.store.contract import BlobStore, RowReader, Rows, RowWriter
-from gpucache.store.record import BlobRow, Manifest, PartRef, blobs_of, decoded, encode_row, encode_time
+from gpucache.store.record import BlobRow, Manifest, PartRef, blobs_of, decoded, decoded_blob, encode_row, encode_time
 
 T = TypeVar("T")
 
@@ -27,7 +27,6 @@ NOTE_USE_AGAIN_S = 600.0
 NOTED_MAX = 65536
 
 _decode_manifest = msgspec.msgpack.Decoder(Manifest).decode
-_decode_blob = msgspec.msgpack.Decoder(BlobRow).decode
 
 
 class Values:
@@ -194,7 +193,7 @@ class Values:
 
     def blob_row(self, digest: bytes, rows: RowReader | None = None) -> BlobRow | None:
         """Where a blob lies."""
-        return decoded(_decode_blob, (rows or self._rows).get("blobs", digest))
+        return decoded_blob(digest, (rows or self._rows).get("blobs", digest))
 
     def drop_blob(self, digest: bytes, row: BlobRow) -> None:
         """Delete a blob's row, unless it is another by now."""

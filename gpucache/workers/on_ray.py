@@ -326,9 +326,11 @@ class _Rays:
         self._thread.start()
         problem = begun.get()
         if problem is not None:
-            remedy = (
-                "see the message above" if address is None else "is a cluster running there, with its client port open?"
-            )
+            remedy = "see the message above"
+            if address is not None:
+                remedy = "is a cluster running there, with its client port open?"
+            if "ray[client]" in str(problem):
+                remedy = "pip install 'ray[client]'"
             raise RuntimeUnreachable(address or "ray", f"{type(problem).__name__}: {problem}", remedy) from problem
         self._ours = True
 

@@ -178,3 +178,33 @@ def test_a_changed_signature_can_not_be_accepted(file: Path, capsys: pytest.Capt
 
     assert refused[0] == 2
     assert "the parameters that it had then, ('n',)" in refused[2]
+
+
+def test_a_tag_stands_for_its_run(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever a run is asked for; it can move, and be dropped; a name like an id is refused."""
+    first = gpucache(capsys, "run", f"{file.name}:small")[1]["id"]
+    gpucache(capsys, "tag", first, "golden")
+    second = gpucache(capsys, "run", f"{file.name}:small", "--n", "4")[1]["id"]
+
+    assert gpucache(capsys, "show", "golden")[1]["id"] == first
+    assert gpucache(capsys, "check", "@last", "--against", "golden")[0] == 3
+    assert gpucache(capsys, "tag", second, "golden")[1]["tags"] == {"golden": second}
+    assert gpucache(capsys, "check", "@last", "--against", "golden")[0] == 0
+    assert gpucache(capsys, "tag", second, "2026")[0] == 2
+    assert gpucache(capsys, "tag", "--remove", "golden")[1]["tags"] == {}
+    assert gpucache(capsys, "tag", "--remove", "golden")[0] == 4
+
+
+def test_diff_and_replay(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two runs that differ exit with 3 and say why; a replay runs with the arguments of then, and exits with 6 if it differs."""
+    first = gpucache(capsys, "run", f"{file.name}:shaky", "--n", "5")[1]["id"]
+    same = gpucache(capsys, "replay")
+    other = gpucache(capsys, "run", f"{file.name}:shaky", "--n", "4")[1]["id"]
+    differ = gpucache(capsys, "diff", first, other)
+    forced = gpucache(capsys, "replay", first, "--force", "loose")
+
+    assert (same[0], same[1]["differences"]) == (0, [])
+    assert differ[0] == 3
+    assert differ[1]["differences"][0]["difference"] == "other result: argument n 5 -> 4"
+    assert forced[0] == 6
+    assert "not deterministic" in forced[1]["differences"][0]["difference"]

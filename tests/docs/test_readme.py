@@ -49,14 +49,17 @@ def test_each_command_is_one_line(command: str) -> None:
     assert set(re.findall(r"\[(\w+)\]", block)) <= extras
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])
-def test_links_lead_somewhere(page: str) -> None:
-    """Every file and every test that a page names exists."""
-    text = (ROOT / page).read_text()
-    links = re.findall(r"\]\(([^)#:]+)\)", text)
-    files = re.findall(r"`((?:tests|benchmarks|csrc)/[\w/]+\.\w+)", text)
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 
-    assert [name for name in links + files if not (ROOT / name).exists()] == []
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every file and every test that a page names exists."""
+    text = page.read_text()
+    links = [page.parent / name for name in re.findall(r"\]\(([^)#:]+)\)", text)]
+    files = [ROOT / name for name in re.findall(r"`((?:tests|benchmarks|csrc)/[\w/]+\.\w+)", text)]
+
+    assert [path for path in links + files if not path.exists()] == []
 
 
 def test_every_invariant_names_the_test_that_guards_it() -> None:

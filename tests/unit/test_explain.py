@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpucache.memo import Kind, differences
+from gpucache.memo import CodeChange, Explanation, Kind, Reason, differences
 
 BEFORE = {
     "code:pipeline.embed": (b"1", "pipeline.py:10 embed"),
@@ -52,3 +52,16 @@ def test_equal_parts_have_no_reasons() -> None:
     after = {name: (digest, "elsewhere") for name, (digest, _) in BEFORE.items()}
 
     assert differences(BEFORE, after) == ()
+
+
+def test_a_notebook_shows_reasons_and_code() -> None:
+    """As HTML, with what comes from the user escaped."""
+    change = CodeChange("a.py:1 f", "def f():\n    return 1 < 2\n", None)
+    told = Explanation("f", "00", False, (Reason(Kind.ARGUMENT, "x", "<1>", "2"),), code=(change,), notes=("a & b",))
+
+    html = told._repr_html_()
+
+    assert "argument x &lt;1&gt; -&gt; 2" in html
+    assert "<pre>def f():\n    return 1 &lt; 2\n</pre>" in html
+    assert "not there" in html
+    assert "a &amp; b" in html

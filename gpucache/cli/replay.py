@@ -1,0 +1,31 @@
+"""`gpucache replay RUN`: run its flow again with the arguments that it had, and compare."""
+
+from __future__ import annotations
+
+import click
+
+from gpucache.cli.flows import session_options, start_on_a_store, users_output
+
+
+@click.command()
+@click.argument("name", metavar="RUN", default="@last")
+@click.option("--force", multiple=True, metavar="TASK", help="Run this task even if its answer is known.")
+@session_options
+def command(name: str, force: tuple[str, ...], store: str | None, runtime: str | None, as_json: bool) -> int:
+    """Run a run's flow again (@last by default), with the arguments that it had and the code as it is now, and compare.
+
+    Exit status 6 if it did not come out the same, 1 if it failed.
+    """
+    from gpucache.cli.diff import write_differences
+    from gpucache.cli.status import INTEGRITY, OK, say_line, status_for, users_traceback
+    from gpucache.flows import run
+
+    start_on_a_store(store, runtime)
+    before = run(name)
+    with users_output(as_json=as_json):
+        after = before.replay(forced=force)
+    problem = after.exception()
+    if problem is not None:
+        say_line(users_traceback(problem))
+        return status_for(problem)
+    return INTEGRITY if write_differences("replay", before, after, as_json=as_json) else OK
