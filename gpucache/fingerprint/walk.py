@@ -253,7 +253,7 @@ class Walk:
             return _GPUCACHE + path.rpartition(".")[2].encode()
         if top == "builtins" or top in sys.stdlib_module_names:
             version = f"{sys.version_info.major}.{sys.version_info.minor}"
-            self._package("python", version, version.encode())
+            self._package("python", f"python {version}", version.encode())
         elif top not in self._looked_up:
             self._look_up(top, path)
         return path.encode()

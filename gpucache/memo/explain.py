@@ -210,7 +210,7 @@ def _sentence(reason: Reason) -> str:
             return f"argument {reason.subject}: its content changed ({after})"
         case Kind.ENVIRONMENT | Kind.VERSION:
             if before and after:
-                return f"{before} -> {after}"
+                return _of_versions(before, after)
             return f"{after} is new" if after else f"{before} is gone"
         case Kind.UPSTREAM:
             return f"{reason.subject} would run"
@@ -223,6 +223,14 @@ def _sentence(reason: Reason) -> str:
 
 
 _CALLED = {Kind.ARGUMENT: "argument ", Kind.CONSTANT: "constant ", Kind.FILE: "file ", Kind.VARIABLE: "variable "}
+
+
+def _of_versions(before: str, after: str) -> str:
+    """`numpy 2.4.6 -> 2.4.7`: a name that both begin with is said once."""
+    name, _, version = after.partition(" ")
+    if before == after:
+        return f"{after}: another build"
+    return f"{before} -> {version}" if version and before.startswith(f"{name} ") else f"{before} -> {after}"
 
 
 def _from_to(reason: Reason) -> str:

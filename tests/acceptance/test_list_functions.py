@@ -468,7 +468,7 @@ CODE: dict[str, Row] = {
     "another version": Row(
         inside("version='1'", "version='2'", "pipeline.py"),
         "clean",
-        ("version 1 -> version 2",),
+        ("version 1 -> 2",),
         same=True,
         setup=inside("@gpc.task\ndef clean", "@gpc.task(version='1')\ndef clean", "pipeline.py"),
     ),

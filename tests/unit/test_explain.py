@@ -33,7 +33,7 @@ def test_each_reason_says_what_changed_from_what_to_what() -> None:
         (Kind.CONSTANT, "constant helpers.SCALE 2 -> 3"),
         (Kind.INPUT_CONTENT, "argument data: its content changed (float32[10, 2])"),
         (Kind.ARGUMENT, "argument lr 0.001 -> 0.0003"),
-        (Kind.ENVIRONMENT, "numpy 2.4.6 -> numpy 2.4.7"),
+        (Kind.ENVIRONMENT, "numpy 2.4.6 -> 2.4.7"),
     ]
 
 
