@@ -4,10 +4,11 @@ Traps that this file steps around (each seen in an experiment): the lock file is
 kills readers; the environment is never used across a fork; one environment per file and process, shared by all handles;
 no view leaves its transaction; rows carry their own check because LMDB's pages have none; a truncated file is filled up before
 it is read, since a read beyond its end is SIGBUS; sync=False is never used, since a power cut then leaves a damaged index
-that says nothing.
+that says nothing; writers take turns by a lock of ours (flight.py), since LMDB's is a robust mutex, and where its holder and the
+one that was woken for it are both killed, the next waiter sleeps until someone else writes (once in a few hundred kills).
 
 A damaged index is made anew by a process of its own (salvage.py): LMDB asserts on some damaged pages, and that kills.
-A stopped (SIGSTOP) writer blocks all writers: LMDB's lock has no time limit. It is free again when that process is killed.
+A stopped (SIGSTOP) writer blocks all writers. The lock is free again when that process is killed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ CHECK_BYTES = 8
 KEY_MAX_BYTES = 511  # LMDB's limit
 PAGE_ROWS = 256
 ATTEMPTS = 4
-MENDING = b"mend the index!!"
+MENDING, WRITING = b"mend the index!!", b"write the index!"
 
 _BROKEN = (
     lmdb.CorruptedError,
@@ -164,7 +165,8 @@ class Index:
             try:
                 transaction = env.begin()
             except lmdb.ReadersFullError:
-                transaction = env.begin(write=True)  # takes no reader's slot, only its turn
+                with self._turn(), env.begin(write=True) as writing:  # takes no reader's slot
+                    return look(Transaction(writing, databases))
         try:
             return look(Transaction(transaction, databases))
         finally:
@@ -182,10 +184,14 @@ class Index:
 
         def attempt() -> T:
             env, databases = self._here()
-            with env.begin(write=True) as transaction:
+            with self._turn(), env.begin(write=True) as transaction:
                 return change(Transaction(transaction, databases))
 
         return self._trying(attempt)
+
+    def _turn(self) -> Flight:
+        """The turn to write, before LMDB's own lock is asked for: nobody ever waits for that one."""
+        return Flight(self.path.parent / "locks", WRITING)
 
     def drop_damaged(self, database: str, key: bytes) -> None:
         """Set a row aside if it is damaged: its bytes go to quarantine, the row goes."""
@@ -219,7 +225,7 @@ class Index:
         folder = self.path.parent / "tmp" / f"index-{os.getpid()}-{threading.get_ident()}"
         try:
             folder.mkdir(mode=0o700)
-            self._trying(lambda: self._here()[0].copy(str(folder)))
+            self._trying(lambda: self._copy(folder))
             return [str(problem) for problem in verify(str(folder))]  # type: ignore[no-untyped-call]  # lmdb's own
         except OSError:
             return []  # no room for a copy: the rows are read one by one all the same
@@ -228,6 +234,10 @@ class Index:
                 (folder / name).unlink(missing_ok=True)
             with suppress(OSError):
                 folder.rmdir()
+
+    def _copy(self, folder: Path) -> None:
+        with self._turn():
+            self._here()[0].copy(str(folder))
 
     def mend(self, problem: str) -> None:
         """Make the index anew from the rows that can still be read. The damaged one goes to quarantine."""
@@ -300,7 +310,8 @@ class Index:
         try:
             is_short = self._fill_up(env)
             env.reader_check()
-            self._opened = env, open_databases(env)
+            with self._turn():
+                self._opened = env, open_databases(env)
         except (lmdb.Error, OSError) as problem:
             env.close()
             if isinstance(problem, _BROKEN) and not is_new:

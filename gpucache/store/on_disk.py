@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from gpucache import codec
 from gpucache.codec.file import NAME as FILE
@@ -39,7 +39,25 @@ SAFE = ("plain", "array")
 
 
 class Store:
-    """Values by content, on this machine's disk.
+    """Values by content, on this machine's disk: `put` gives a digest, `get` gives the value back, from any process.
+
+        with gpc.Store("results") as store:
+            digest = store.put(array)
+        with gpc.Store("results") as store:  # another day, another process
+            array = store.get(digest)
+
+    Lifetimes: what was stored stays until collect() is asked for room or someone deletes it; what is pinned stays then, too. A
+    value that get() handed out lives on its own: it survives close(), collect() and the deletion of the store. Arrays that it
+    hands out are mapped and read-only; copy them to change them.
+
+    Threads: any thread may call any method of one Store, at the same time. Processes: any number on one machine may have
+    the same directory open; what put() has returned from, all of them see. After fork() parent and child may both go on
+    with the Store that they have. Machines: a directory on a network file system must be used by one machine at a time.
+
+    Crashes: what put() has returned from survives a kill -9 of any process at any time. After a power cut the last
+    puts may be missing, and what is left is checked before it is believed: a value is right, or it is not there.
+
+    Trust: values that only pickle can store are read back only from a store that this user alone can write (Untrusted).
 
     Args:
         path: The directory; made, for this user alone, if there is none. None: ~/.cache/gpucache.
@@ -139,11 +157,22 @@ class Store:
         """What the store holds. Reads every record's row."""
         return upkeep.stats(self)
 
-    def verify(self, *, repair: bool = False) -> VerifyReport:
-        """Read every row and every blob and check them; with repair, set aside what is damaged."""
+    def verify(
+        self, *, level: Literal["structure", "sample", "everything"] = "everything", repair: bool = False
+    ) -> VerifyReport:
+        """Look for damage. Runs beside readers and writers.
+
+        Args:
+            level: "structure": the index's pages, every row, and that every blob has its file and its size. "sample": also the
+                content of a hundred blobs, others each time. "everything": the content of all.
+            repair: Set aside what is damaged; it is computed again, or put again, when it is needed.
+
+        Raises:
+            BadSetting: There is no such level.
+        """
         from gpucache.store.check import verify
 
-        return verify(self, repair=repair)
+        return verify(self, level=level, repair=repair)
 
     def collect(self, *, max_bytes: int | None = None, apply: bool = False) -> CollectReport:
         """Remove what nothing names any more, and the blobs least worth keeping until max_bytes of them remain.
