@@ -235,6 +235,10 @@ class Index:
             with suppress(OSError):
                 folder.rmdir()
 
+    def flush(self) -> None:
+        """Bring everything that was committed to the disk, the last commit's meta page included."""
+        self._trying(lambda: self._here()[0].sync(True))  # force, says LMDB
+
     def _copy(self, folder: Path) -> None:
         with self._turn():
             self._here()[0].copy(str(folder))

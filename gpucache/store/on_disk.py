@@ -20,7 +20,7 @@ from gpucache import codec
 from gpucache.codec.file import NAME as FILE
 from gpucache.codec.structure import STRUCT
 from gpucache.digests import ALGORITHM, Digest, remember, remembered, value_digest
-from gpucache.errors import BlobMissing, NoSuchRecord, RecordCorrupt, StoreClosed, Untrusted
+from gpucache.errors import BadSetting, BlobMissing, NoSuchRecord, RecordCorrupt, StoreClosed, Untrusted
 from gpucache.store import upkeep
 from gpucache.store.blobs import Blobs
 from gpucache.store.by_key import Records, give_up_claims
@@ -54,17 +54,21 @@ class Store:
     the same directory open; what put() has returned from, all of them see. After fork() parent and child may both go on
     with the Store that they have. Machines: a directory on a network file system must be used by one machine at a time.
 
-    Crashes: what put() has returned from survives a kill -9 of any process at any time. After a power cut the last
-    puts may be missing, and what is left is checked before it is believed: a value is right, or it is not there.
+    Crashes: what put() has returned from survives a kill -9 of any process at any time. After a power cut, "relaxed" (the
+    default) may miss the last puts, and what is left is checked before it is believed: a value is right, or it is not there.
+    "durable" misses none of its own: bytes, then names, then rows reach the disk before put() returns, also for bytes that
+    someone else had written. What need not outlive its process is for InMemoryStore, or a directory on tmpfs.
 
     Trust: values that only pickle can store are read back only from a store that this user alone can write (Untrusted).
 
     Args:
         path: The directory; made, for this user alone, if there is none. None: ~/.cache/gpucache.
+        durability: What survives a power cut, see above.
         inline_max_bytes: Parts up to this size lie in the index, larger ones are files.
         clock: Unix time, s.
 
     Raises:
+        BadSetting: There is no such durability.
         StoreUnusable: The path can't be written or holds something else; nothing was changed.
         StoreFormatUnknown: It is a store of a format that this gpucache does not know; nothing was changed.
     """
@@ -73,21 +77,33 @@ class Store:
         self,
         path: str | os.PathLike[str] | None = None,
         *,
+        durability: Literal["relaxed", "durable"] = "relaxed",
         inline_max_bytes: int = INLINE_MAX_BYTES,
         clock: Callable[[], float] = upkeep.wall_clock,
     ) -> None:
+        if durability not in ("relaxed", "durable"):
+            raise BadSetting("durability", str(durability), "relaxed or durable (InMemoryStore keeps nothing at all)")
         place = Path("~/.cache/gpucache" if path is None else path).expanduser().absolute()
         prepare(place)
         self._files = Blobs(place)
-        self._stand_on(place, Index.open(place / "index"), self._files, inline_max_bytes, clock)
+        self._stand_on(
+            place, Index.open(place / "index"), self._files, inline_max_bytes, clock, durable=durability == "durable"
+        )
         self._checkout = Checkout(place / "files", place / "tmp", self._link, self._is_linked)
 
     def _stand_on(
-        self, path: Path, rows: Rows, blobs: BlobStore, inline_max_bytes: int, clock: Callable[[], float]
+        self,
+        path: Path,
+        rows: Rows,
+        blobs: BlobStore,
+        inline_max_bytes: int,
+        clock: Callable[[], float],
+        *,
+        durable: bool = False,
     ) -> None:
         self.path, self.blobs, self.now = path, blobs, clock
         self._rows = rows
-        self._values = Values(rows, blobs, inline_max_bytes, clock)
+        self._values = Values(rows, blobs, inline_max_bytes, clock, durable=durable)
         self._records = Records(rows, self._values.update)
         self._is_open = True
 

@@ -160,3 +160,47 @@ def test_a_store_is_its_users_alone(tmp_path: Path) -> None:
         store.put(LARGE)
 
     assert os.stat(tmp_path / "store").st_mode & 0o077 == 0
+
+
+def _reaches_the_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The calls that bring something to the disk from now on, in order; what they are of."""
+    called: list[str] = []
+    from gpucache.store.index import Index
+
+    for name in ("fdatasync", "fsync"):
+        real = getattr(os, name)
+
+        def noted(descriptor: int, name: str = name, real=real) -> None:
+            called.append(f"{name} {os.path.basename(os.readlink(f'/proc/self/fd/{descriptor}'))[:2]}")
+            real(descriptor)
+
+        monkeypatch.setattr(os, name, noted)
+    flush = Index.flush
+    monkeypatch.setattr(Index, "flush", lambda self: called.append("index") or flush(self))
+    return called
+
+
+def test_a_durable_put_reaches_the_disk_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes, then their names, then the index; also for bytes that a relaxed writer had left in memory."""
+    with gpc.Store(tmp_path / "store") as relaxed, gpc.Store(tmp_path / "store", durability="durable") as durable:
+        called = _reaches_the_disk(monkeypatch)
+        relaxed.put(LARGE)
+        assert called == []
+
+        digest = durable.put(LARGE)
+
+        manifest = durable.manifest_of(digest.raw)
+        assert manifest is not None
+        content = (manifest.parts[0].blob or b"").hex()[:2]
+        assert called == [f"fdatasync {content}", f"fsync {content}", "fsync bl", "index"]
+        called.clear()
+        durable.put(LARGE + 1)
+        assert [call.split()[0] for call in called] == ["fdatasync", "fsync", "fsync", "index"]
+        np.testing.assert_array_equal(durable.get(digest), LARGE)
+
+
+def test_an_unknown_durability_is_refused(tmp_path: Path) -> None:
+    """With those that there are; nothing is made."""
+    with pytest.raises(BadSetting, match="relaxed or durable"):
+        gpc.Store(tmp_path / "store", durability="volatile")  # type: ignore[arg-type]
+    assert not (tmp_path / "store").exists()
