@@ -57,7 +57,8 @@ class Store:
     Crashes: what put() has returned from survives a kill -9 of any process at any time. After a power cut, "relaxed" (the
     default) may miss the last puts, and what is left is checked before it is believed: a value is right, or it is not there.
     "durable" misses none of its own: bytes, then names, then rows reach the disk before put() returns, also for bytes that
-    someone else had written. What need not outlive its process is for InMemoryStore, or a directory on tmpfs.
+    someone else had written. "volatile" syncs nothing, and survives kills all the same; after a power cut, or any other restart,
+    the index is made anew from what can be read of it, for all who use the directory: it may be most of it, or nothing.
 
     Trust: values that only pickle can store are read back only from a store that this user alone can write (Untrusted).
 
@@ -77,17 +78,22 @@ class Store:
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        durability: Literal["relaxed", "durable"] = "relaxed",
+        durability: Literal["durable", "relaxed", "volatile"] = "relaxed",
         inline_max_bytes: int = INLINE_MAX_BYTES,
         clock: Callable[[], float] = upkeep.wall_clock,
     ) -> None:
-        if durability not in ("relaxed", "durable"):
-            raise BadSetting("durability", str(durability), "relaxed or durable (InMemoryStore keeps nothing at all)")
+        if durability not in ("durable", "relaxed", "volatile"):
+            raise BadSetting("durability", str(durability), "durable, relaxed or volatile")
         place = Path("~/.cache/gpucache" if path is None else path).expanduser().absolute()
         prepare(place)
         self._files = Blobs(place)
         self._stand_on(
-            place, Index.open(place / "index"), self._files, inline_max_bytes, clock, durable=durability == "durable"
+            place,
+            Index.open(place / "index", synced=durability != "volatile"),
+            self._files,
+            inline_max_bytes,
+            clock,
+            durable=durability == "durable",
         )
         self._checkout = Checkout(place / "files", place / "tmp", self._link, self._is_linked)
 

@@ -201,6 +201,23 @@ def test_a_durable_put_reaches_the_disk_in_order(tmp_path: Path, monkeypatch: py
 
 def test_an_unknown_durability_is_refused(tmp_path: Path) -> None:
     """With those that there are; nothing is made."""
-    with pytest.raises(BadSetting, match="relaxed or durable"):
-        gpc.Store(tmp_path / "store", durability="volatile")  # type: ignore[arg-type]
+    with pytest.raises(BadSetting, match="durable, relaxed or volatile"):
+        gpc.Store(tmp_path / "store", durability="none")  # type: ignore[arg-type]
     assert not (tmp_path / "store").exists()
+
+
+def test_a_volatile_store_is_made_anew_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within one boot nothing is lost; in the next, pages may be missing: every row is checked into a new index."""
+    path = tmp_path / "store"
+    with gpc.Store(path, durability="volatile") as store:
+        digest = store.put(LARGE)
+    with gpc.Store(path) as store:
+        assert store.contains(digest)
+        assert not list((path / "quarantine").iterdir())
+
+    (path / "index" / "unsynced").write_text("the boot before")
+    with gpc.Store(path) as store:
+        np.testing.assert_array_equal(store.get(digest), LARGE)
+
+    assert [name.name[:6] for name in (path / "quarantine").iterdir()] == ["index-"]
+    assert not (path / "index" / "unsynced").exists()
