@@ -175,8 +175,13 @@ class Index:
 
         def attempt() -> T:
             env, databases = self._here()
-            with self._turn(), env.begin(write=True) as transaction:
-                return change(Transaction(transaction, databases))
+            with self._turn():
+                if _identity(self.path) != self.identity:
+                    raise lmdb.BadRslotError(
+                        "another process made the index anew: what is written to the old one is lost"
+                    )
+                with env.begin(write=True) as transaction:
+                    return change(Transaction(transaction, databases))
 
         return self._trying(attempt)
 
@@ -278,7 +283,7 @@ class Index:
     def _mend(self, problem: str) -> None:
         from gpucache.store.salvage import salvage
 
-        with Flight(self.path.parent / "locks", MENDING):
+        with Flight(self.path.parent / "locks", MENDING), self._turn():
             if _identity(self.path) == self.identity:  # else another process was first
                 saved = salvage(self.path)
                 hooks.emit(Quarantined("the index", f"{problem}; {saved:,} of its rows were saved"))
