@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from gpucache.cli.flows import json_option, start_on_a_store, store_option
 
 
 @click.command()
+@click.option(
+    "--level",
+    type=click.Choice(["structure", "sample", "everything"]),
+    default="everything",
+    help="How much to read: rows and sizes, also some contents, or all contents (the default).",
+)
 @click.option("--repair", is_flag=True, help="Set aside what is damaged; it is computed again when it is needed.")
 @store_option
 @json_option
-def command(repair: bool, store: str | None, as_json: bool) -> int:
+def command(level: Literal["structure", "sample", "everything"], repair: bool, store: str | None, as_json: bool) -> int:
     """Check every row and every byte of the store. Exit status 6 if something is damaged and was not set aside."""
     from gpucache.cli.output import size, write, write_json
     from gpucache.cli.status import INTEGRITY, OK
     from gpucache.flows import current_session
 
     start_on_a_store(store)
-    report = current_session().store.verify(repair=repair)
+    report = current_session().store.verify(level=level, repair=repair)
     if as_json:
         problems = [{"name": name, "problem": problem} for name, problem in report.problems]
         counts = {"rows": report.rows, "blobs": report.blobs, "bytes": report.nbytes}

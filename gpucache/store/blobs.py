@@ -100,6 +100,23 @@ class Blobs:
             raise
         return BlobRow(name, status.st_size, _stamp(status), boot_id())
 
+    def flush(self, row: BlobRow) -> None:
+        """Bring a blob's bytes and then its name to the disk.
+
+        Raises:
+            BlobMissing: There is no such file.
+            StoreUnusable: The disk failed.
+        """
+        descriptor = self._descriptor(row)
+        try:
+            os.fdatasync(descriptor)
+            for folder in ((self._blobs / row.name).parent, self._blobs):
+                _sync_folder(folder)
+        except OSError as problem:
+            raise self._told(problem, row.nbytes) from problem
+        finally:
+            os.close(descriptor)
+
     def _told(self, problem: OSError, nbytes: int) -> OSError:
         """What a failed write means to our caller."""
         if problem.errno in NO_ROOM:
@@ -249,6 +266,14 @@ def _digest(descriptor: int) -> bytes | None:
         return digest_of_file(descriptor)[0]
     except OSError:
         return None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes | memoryview) -> None:

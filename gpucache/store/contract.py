@@ -72,6 +72,10 @@ class Rows(RowReader, Protocol):
         """
         ...
 
+    def flush(self) -> None:
+        """What update() has written until now survives a power cut from now on."""
+        ...
+
     def raw(self, database: str) -> Iterator[tuple[bytes, bytes | None]]:
         """Every (key, row) as scan() gives them, but with None for a damaged row, which stays where it is."""
         ...
@@ -103,6 +107,10 @@ class BlobStore(Protocol):
 
     def write(self, data: Any, digest: bytes) -> BlobRow:
         """Write a buffer under a new name. Raises StoreFull, with nothing left behind."""
+        ...
+
+    def flush(self, row: BlobRow) -> None:
+        """The blob, whoever wrote it, survives a power cut from now on. Raises BlobMissing."""
         ...
 
     def copy_in(self, source: Path, digest: bytes) -> BlobRow:

@@ -109,6 +109,9 @@ class MemoryRows:
         """Delete a row, within update()."""
         return self._rows[database].pop(key, None) is not None
 
+    def flush(self) -> None:
+        """Nothing here survives a power cut."""
+
     def raw(self, database: str) -> Iterator[tuple[bytes, bytes | None]]:
         """Every row: none is ever damaged."""
         yield from self.scan(database)
@@ -150,6 +153,9 @@ class MemoryBlobs:
         name = f"{digest.hex()[:2]}/{digest.hex()}.{secrets.token_hex(4)}"
         self.blobs[name], self._written_at[name] = content, self._clock()
         return BlobRow(name, len(content), (0, 0, 0), "")
+
+    def flush(self, row: BlobRow) -> None:
+        """Nothing here survives a power cut."""
 
     def copy_in(self, source: Path, digest: bytes) -> BlobRow:
         """Keep a copy of a file's content, if it has this digest."""

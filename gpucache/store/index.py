@@ -3,11 +3,13 @@
 Traps that this file steps around (each seen in an experiment): the lock file is allocated before the first open, or a full disk
 kills readers; the environment is never used across a fork; one environment per file and process, shared by all handles;
 no view leaves its transaction; rows carry their own check because LMDB's pages have none; a truncated file is filled up before
-it is read, since a read beyond its end is SIGBUS; sync=False is never used, since a power cut then leaves a damaged index
-that says nothing.
+it is read, since a read beyond its end is SIGBUS; sync=False leaves a damaged index that says nothing after a power cut, so
+a file beside it says which boot it is of, and in another one it is made anew; writers take turns by a lock of ours
+(flight.py), since LMDB's is a robust mutex, and where its holder and the one that was woken for it are both killed, the next
+waiter sleeps until someone else writes (once in a few hundred kills).
 
 A damaged index is made anew by a process of its own (salvage.py): LMDB asserts on some damaged pages, and that kills.
-A stopped (SIGSTOP) writer blocks all writers: LMDB's lock has no time limit. It is free again when that process is killed.
+A stopped (SIGSTOP) writer blocks all writers. The lock is free again when that process is killed.
 """
 
 from __future__ import annotations
@@ -20,35 +22,20 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import lmdb
-import xxhash
 
 from gpucache.errors import StoreClosed, StoreFull, StoreUnusable
-from gpucache.events import Degraded, Quarantined, hooks
-from gpucache.store.contract import DATABASES, RowWriter
+from gpucache.events import Quarantined, hooks
+from gpucache.store.blobs import boot_id
+from gpucache.store.contract import RowWriter
+from gpucache.store.environment import BROKEN, open_databases, open_environment
 from gpucache.store.flight import Flight
+from gpucache.store.transaction import CHECK_BYTES, KEY_MAX_BYTES, PAGE_ROWS, Transaction, body_of, check_of
 
 T = TypeVar("T")
 
-MAP_BYTES = (2**44, 2**40, 2**36, 2**32, 2**28)
-"""The first that the address space allows: 16 TiB cost 12 KB of disk (FACTS), so the map need never grow."""
-
-MAX_READERS = 1024
-LOCK_BYTES = 2**17  # LMDB's header and 64 bytes for each of MAX_READERS; a longer file only means more readers
-CHECK_BYTES = 8
-KEY_MAX_BYTES = 511  # LMDB's limit
-PAGE_ROWS = 256
 ATTEMPTS = 4
-MENDING = b"mend the index!!"
-
-_BROKEN = (
-    lmdb.CorruptedError,
-    lmdb.PageNotFoundError,
-    lmdb.PageFullError,
-    lmdb.InvalidError,
-    lmdb.VersionMismatchError,
-    lmdb.IncompatibleError,
-)
-"""What LMDB says of a file that is not as it wrote it."""
+UNSYNCED = "unsynced"
+MENDING, WRITING = b"mend the index!!", b"write the index!"
 
 _STALE = (lmdb.PanicError, lmdb.BadTxnError, lmdb.BadDbiError, lmdb.BadRslotError, lmdb.MapResizedError)
 """What is over once the environment is opened again: an I/O error on a meta page (for this process), a map grown elsewhere."""
@@ -60,8 +47,9 @@ class Index:
     _open: ClassVar[list[Index]] = []  # the process's environments: LMDB allows one per file
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, synced: bool = True) -> None:
         self.path = path
+        self._synced = synced
         self._handles = 0
         self._mending = threading.Lock()
         self._opened: tuple[Any, dict[str, Any]] | None = None
@@ -70,8 +58,12 @@ class Index:
         self._connect()
 
     @classmethod
-    def open(cls, path: Path) -> Index:
+    def open(cls, path: Path, *, synced: bool = True) -> Index:
         """The index in this directory, made if there is none. Each open() takes one close().
+
+        Args:
+            synced: Each commit is brought to the disk, so that the file is whole after a power cut. Else it is made anew then,
+                from what can be read. Among the handles of one process the first that is open decides.
 
         Raises:
             StoreUnusable: LMDB can't work there; the message says why.
@@ -80,7 +72,7 @@ class Index:
             identity = _identity(path)
             index = next((known for known in cls._open if identity is not None and known.identity == identity), None)
             if index is None:
-                index = cls(path)
+                index = cls(path, synced=synced)
                 cls._open.append(index)
             index._handles += 1
             return index
@@ -117,7 +109,7 @@ class Index:
         if row is None:
             return None
         body = row[CHECK_BYTES:]
-        if row[:CHECK_BYTES] == _check(database, key, body):
+        if row[:CHECK_BYTES] == check_of(database, key, body):
             return body  # type: ignore[no-any-return]  # lmdb is untyped here
         self.drop_damaged(database, key)
         return None
@@ -147,7 +139,7 @@ class Index:
         while True:
             page = self._page(database, prefix, after, reverse=reverse)
             for key, row in page:
-                yield key, _body(database, key, row)
+                yield key, body_of(database, key, row)
             if len(page) < PAGE_ROWS:
                 return
             after = page[-1][0]
@@ -164,7 +156,8 @@ class Index:
             try:
                 transaction = env.begin()
             except lmdb.ReadersFullError:
-                transaction = env.begin(write=True)  # takes no reader's slot, only its turn
+                with self._turn(), env.begin(write=True) as writing:  # takes no reader's slot
+                    return look(Transaction(writing, databases))
         try:
             return look(Transaction(transaction, databases))
         finally:
@@ -182,17 +175,26 @@ class Index:
 
         def attempt() -> T:
             env, databases = self._here()
-            with env.begin(write=True) as transaction:
-                return change(Transaction(transaction, databases))
+            with self._turn():
+                if _identity(self.path) != self.identity:
+                    raise lmdb.BadRslotError(
+                        "another process made the index anew: what is written to the old one is lost"
+                    )
+                with env.begin(write=True) as transaction:
+                    return change(Transaction(transaction, databases))
 
         return self._trying(attempt)
+
+    def _turn(self) -> Flight:
+        """The turn to write, before LMDB's own lock is asked for: nobody ever waits for that one."""
+        return Flight(self.path.parent / "locks", WRITING)
 
     def drop_damaged(self, database: str, key: bytes) -> None:
         """Set a row aside if it is damaged: its bytes go to quarantine, the row goes."""
 
         def drop(rows: Any) -> bytes | None:
             row: bytes | None = rows.raw(database, key)
-            if row is None or _body(database, key, row) is not None:
+            if row is None or body_of(database, key, row) is not None:
                 return None
             rows.delete(database, key)
             return row
@@ -219,7 +221,7 @@ class Index:
         folder = self.path.parent / "tmp" / f"index-{os.getpid()}-{threading.get_ident()}"
         try:
             folder.mkdir(mode=0o700)
-            self._trying(lambda: self._here()[0].copy(str(folder)))
+            self._trying(lambda: self._copy(folder))
             return [str(problem) for problem in verify(str(folder))]  # type: ignore[no-untyped-call]  # lmdb's own
         except OSError:
             return []  # no room for a copy: the rows are read one by one all the same
@@ -228,6 +230,14 @@ class Index:
                 (folder / name).unlink(missing_ok=True)
             with suppress(OSError):
                 folder.rmdir()
+
+    def flush(self) -> None:
+        """Bring everything that was committed to the disk, the last commit's meta page included."""
+        self._trying(lambda: self._here()[0].sync(True))  # force, says LMDB
+
+    def _copy(self, folder: Path) -> None:
+        with self._turn():
+            self._here()[0].copy(str(folder))
 
     def mend(self, problem: str) -> None:
         """Make the index anew from the rows that can still be read. The damaged one goes to quarantine."""
@@ -263,7 +273,7 @@ class Index:
         with self._mending:
             if self._handles == 0:
                 raise StoreClosed(str(self.path)) from problem
-            if isinstance(problem, _BROKEN) or (isinstance(problem, lmdb.BadTxnError) and not is_first):
+            if isinstance(problem, BROKEN) or (isinstance(problem, lmdb.BadTxnError) and not is_first):
                 self._mend(str(problem))
             elif isinstance(problem, _STALE):
                 self._connect()
@@ -273,7 +283,7 @@ class Index:
     def _mend(self, problem: str) -> None:
         from gpucache.store.salvage import salvage
 
-        with Flight(self.path.parent / "locks", MENDING):
+        with Flight(self.path.parent / "locks", MENDING), self._turn():
             if _identity(self.path) == self.identity:  # else another process was first
                 saved = salvage(self.path)
                 hooks.emit(Quarantined("the index", f"{problem}; {saved:,} of its rows were saved"))
@@ -292,25 +302,47 @@ class Index:
     def _connect(self, *, is_new: bool = False) -> None:
         if self._opened is not None:
             self._opened[0].close()  # in a forked child: lets go of the parent's, touching none of its locks
+        was_cut = self._was_cut()
+        if not self._synced and not was_cut:  # else the marker stays until the index was made anew
+            self._mark_unsynced()
         try:
-            env = open_environment(self.path)
-        except _BROKEN as problem:
+            env = open_environment(self.path, sync=self._synced)
+        except BROKEN as problem:
             self._start_over(problem)
             env = open_environment(self.path)
         try:
             is_short = self._fill_up(env)
             env.reader_check()
-            self._opened = env, open_databases(env)
+            with self._turn():
+                self._opened = env, open_databases(env)
         except (lmdb.Error, OSError) as problem:
             env.close()
-            if isinstance(problem, _BROKEN) and not is_new:
+            if isinstance(problem, BROKEN) and not is_new:
                 self.identity = _identity(self.path)
                 self._mend(str(problem))
                 return
             raise StoreUnusable(str(self.path), str(problem), "look at its disk, or put it elsewhere") from problem
         self.identity, self._pid = _identity(self.path), os.getpid()
-        if is_short:
-            self._mend("its file was cut short")
+        if (is_short or was_cut) and not is_new:
+            self._mend("its file was cut short" if is_short else "it was not synced before the machine went down")
+
+    def _was_cut(self) -> bool:
+        """Whether someone wrote without syncing, before the kernel that runs now: pages may be missing anywhere in the file."""
+        try:
+            return (self.path / UNSYNCED).read_text(encoding="ascii") != boot_id()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (OSError, ValueError):
+            return True
+
+    def _mark_unsynced(self) -> None:
+        """Say, before the first write that is not synced, which kernel's memory holds it."""
+        with suppress(OSError):  # no directory or no room: what follows will say so
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            with (self.path / UNSYNCED).open("w", encoding="ascii") as marker:
+                marker.write(boot_id())
+                marker.flush()
+                os.fsync(marker.fileno())
 
     def _fill_up(self, env: Any) -> bool:
         """Whether the file is shorter than its own last page, and was filled up: a read there would be SIGBUS."""
@@ -331,155 +363,12 @@ class Index:
         hooks.emit(Quarantined("the index", str(problem)))
 
 
-class Transaction:
-    """Rows within one transaction of LMDB."""
-
-    def __init__(self, transaction: Any, databases: dict[str, Any]) -> None:
-        self._transaction, self._databases = transaction, databases
-
-    def get(self, database: str, key: bytes) -> bytes | None:
-        """A row; None if there is none or it is damaged."""
-        row = self.raw(database, key)
-        return None if row is None else _body(database, key, row)
-
-    def scan(self, database: str, prefix: bytes = b"", *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Rows whose key starts with prefix; damaged ones are left out."""
-        after: bytes | None = None
-        while page := self.page(database, prefix, after, reverse=reverse):
-            for key, row in page:
-                body = _body(database, key, row)
-                if body is not None:
-                    yield key, body
-            after = page[-1][0]
-
-    def put(self, database: str, key: bytes, body: bytes) -> None:
-        """Write a row, in place of the one there."""
-        self._transaction.put(key, _check(database, key, body) + body, db=self._databases[database])
-
-    def delete(self, database: str, key: bytes) -> bool:
-        """Delete a row; whether there was one."""
-        return bool(self._transaction.delete(key, db=self._databases[database]))
-
-    def raw(self, database: str, key: bytes) -> bytes | None:
-        """A row with its check, as it lies there."""
-        row: bytes | None = self._transaction.get(key, db=self._databases[database])
-        return row
-
-    def page(self, database: str, prefix: bytes, after: bytes | None, *, reverse: bool) -> list[tuple[bytes, bytes]]:
-        """Up to PAGE_ROWS rows that start with prefix and come after `after`, with their checks."""
-        page: list[tuple[bytes, bytes]] = []
-        with self._transaction.cursor(db=self._databases[database]) as cursor:
-            found = _start_backwards(cursor, prefix, after) if reverse else _start(cursor, prefix, after)
-            while found and len(page) < PAGE_ROWS:
-                key = cursor.key()
-                if not key.startswith(prefix):
-                    break
-                page.append((key, cursor.value()))
-                found = cursor.prev() if reverse else cursor.next()
-        return page
-
-
-def open_environment(path: Path) -> Any:
-    """LMDB's environment in this directory, its lock file allocated. It must not be open in this process.
-
-    Raises:
-        StoreUnusable: It can't work there.
-        lmdb.Error: Its file is damaged.
-    """
-    try:
-        path.mkdir(mode=0o700, exist_ok=True)
-        _allocate(path / "lock.mdb")
-    except OSError as problem:
-        raise StoreUnusable(str(path), problem.strerror or str(problem), "put the store elsewhere") from problem
-    for map_bytes in MAP_BYTES:
-        try:
-            return lmdb.open(
-                str(path),
-                map_size=map_bytes,
-                max_dbs=len(DATABASES),
-                max_readers=MAX_READERS,
-                metasync=False,  # the index stays whole at a power cut; the last commits may be lost
-                mode=0o600,
-                lib_version=0,
-            )
-        except lmdb.LockError as problem:
-            why = "a process with the same pid in another container uses it"
-            raise StoreUnusable(str(path), why, "share the pid namespace, or give each its own store") from problem
-        except (lmdb.MemoryError, OSError):
-            hooks.emit(Degraded("the index", f"the address space does not allow a map of {map_bytes:,} bytes"))
-        except _BROKEN:
-            raise
-        except lmdb.Error as problem:
-            raise StoreUnusable(str(path), str(problem), "put the store elsewhere with GPUCACHE_STORE") from problem
-    raise StoreUnusable(str(path), "the address space is too small for any map", "raise RLIMIT_AS")
-
-
-def open_databases(env: Any) -> dict[str, Any]:
-    """The databases by name, made if they are not there."""
-    with env.begin(write=True) as transaction:
-        return {name: env.open_db(name.encode(), txn=transaction) for name in DATABASES}
-
-
-def copy_rows(source: Path, target: Path, database: str, *, backwards: bool) -> tuple[int, bool]:
-    """Copy a database's rows to the index in `target`, up to the first damage; how many, and whether that was all."""
-    copied = 0
-    into = open_environment(target)
-    try:
-        databases = open_databases(into)
-        with lmdb.open(
-            str(source), readonly=True, lock=False, max_dbs=len(DATABASES), create=False, lib_version=0
-        ) as damaged:
-            reading = damaged.begin()  # the database is opened within it: one opened later is unknown to it
-            rows = Transaction(reading, {database: damaged.open_db(database.encode(), txn=reading, create=False)})
-            after: bytes | None = None
-            while page := rows.page(database, b"", after, reverse=backwards):
-                with into.begin(write=True) as writing:
-                    for key, row in page:
-                        if _body(database, key, row) is not None:
-                            copied += writing.put(key, row, db=databases[database], overwrite=False)
-                after = page[-1][0]
-    except lmdb.Error:
-        return copied, False
-    finally:
-        into.close()
-    return copied, True
-
-
-def _check(database: str, key: bytes, body: bytes) -> bytes:
-    return xxhash.xxh3_64_digest(b"".join((database.encode(), b"\0", key, body)))
-
-
-def _body(database: str, key: bytes, row: bytes) -> bytes | None:
-    body = row[CHECK_BYTES:]
-    return body if row[:CHECK_BYTES] == _check(database, key, body) else None
-
-
-def _start(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
-    if after is None:
-        return bool(cursor.set_range(prefix) if prefix else cursor.first())
-    return bool(cursor.set_range(after) and (cursor.key() != after or cursor.next()))
-
-
-def _start_backwards(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
-    end = after if after is not None else prefix + b"\xff" * (KEY_MAX_BYTES - len(prefix))
-    return bool(cursor.prev() if cursor.set_range(end) else cursor.last())
-
-
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         status = os.stat(path / "data.mdb")
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _allocate(lock: Path) -> None:
-    """Give the lock file its blocks before LMDB opens it: sparse, a full disk would kill readers by SIGBUS."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, LOCK_BYTES)
-    finally:
-        os.close(descriptor)  # drops this process's POSIX locks on it: it has none, its environment is closed
 
 
 os.register_at_fork(after_in_child=Index.forget_locks)

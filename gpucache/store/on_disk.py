@@ -14,13 +14,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from gpucache import codec
 from gpucache.codec.file import NAME as FILE
 from gpucache.codec.structure import STRUCT
 from gpucache.digests import ALGORITHM, Digest, remember, remembered, value_digest
-from gpucache.errors import BlobMissing, NoSuchRecord, RecordCorrupt, StoreClosed, Untrusted
+from gpucache.errors import BadSetting, BlobMissing, NoSuchRecord, RecordCorrupt, StoreClosed, Untrusted
 from gpucache.store import upkeep
 from gpucache.store.blobs import Blobs
 from gpucache.store.by_key import Records, give_up_claims
@@ -39,14 +39,37 @@ SAFE = ("plain", "array")
 
 
 class Store:
-    """Values by content, on this machine's disk.
+    """Values by content, on this machine's disk: `put` gives a digest, `get` gives the value back, from any process.
+
+        with gpc.Store("results") as store:
+            digest = store.put(array)
+        with gpc.Store("results") as store:  # another day, another process
+            array = store.get(digest)
+
+    Lifetimes: what was stored stays until collect() is asked for room or someone deletes it; what is pinned stays then, too. A
+    value that get() handed out lives on its own: it survives close(), collect() and the deletion of the store. Arrays that it
+    hands out are mapped and read-only; copy them to change them.
+
+    Threads: any thread may call any method of one Store, at the same time. Processes: any number on one machine may have
+    the same directory open; what put() has returned from, all of them see. After fork() parent and child may both go on
+    with the Store that they have. Machines: a directory on a network file system must be used by one machine at a time.
+
+    Crashes: what put() has returned from survives a kill -9 of any process at any time. After a power cut, "relaxed" (the
+    default) may miss the last puts, and what is left is checked before it is believed: a value is right, or it is not there.
+    "durable" misses none of its own: bytes, then names, then rows reach the disk before put() returns, also for bytes that
+    someone else had written. "volatile" syncs nothing, and survives kills all the same; after a power cut, or any other restart,
+    the index is made anew from what can be read of it, for all who use the directory: it may be most of it, or nothing.
+
+    Trust: values that only pickle can store are read back only from a store that this user alone can write (Untrusted).
 
     Args:
         path: The directory; made, for this user alone, if there is none. None: ~/.cache/gpucache.
+        durability: What survives a power cut, see above.
         inline_max_bytes: Parts up to this size lie in the index, larger ones are files.
         clock: Unix time, s.
 
     Raises:
+        BadSetting: There is no such durability.
         StoreUnusable: The path can't be written or holds something else; nothing was changed.
         StoreFormatUnknown: It is a store of a format that this gpucache does not know; nothing was changed.
     """
@@ -55,21 +78,38 @@ class Store:
         self,
         path: str | os.PathLike[str] | None = None,
         *,
+        durability: Literal["durable", "relaxed", "volatile"] = "relaxed",
         inline_max_bytes: int = INLINE_MAX_BYTES,
         clock: Callable[[], float] = upkeep.wall_clock,
     ) -> None:
+        if durability not in ("durable", "relaxed", "volatile"):
+            raise BadSetting("durability", str(durability), "durable, relaxed or volatile")
         place = Path("~/.cache/gpucache" if path is None else path).expanduser().absolute()
         prepare(place)
         self._files = Blobs(place)
-        self._stand_on(place, Index.open(place / "index"), self._files, inline_max_bytes, clock)
+        self._stand_on(
+            place,
+            Index.open(place / "index", synced=durability != "volatile"),
+            self._files,
+            inline_max_bytes,
+            clock,
+            durable=durability == "durable",
+        )
         self._checkout = Checkout(place / "files", place / "tmp", self._link, self._is_linked)
 
     def _stand_on(
-        self, path: Path, rows: Rows, blobs: BlobStore, inline_max_bytes: int, clock: Callable[[], float]
+        self,
+        path: Path,
+        rows: Rows,
+        blobs: BlobStore,
+        inline_max_bytes: int,
+        clock: Callable[[], float],
+        *,
+        durable: bool = False,
     ) -> None:
         self.path, self.blobs, self.now = path, blobs, clock
         self._rows = rows
-        self._values = Values(rows, blobs, inline_max_bytes, clock)
+        self._values = Values(rows, blobs, inline_max_bytes, clock, durable=durable)
         self._records = Records(rows, self._values.update)
         self._is_open = True
 
@@ -139,11 +179,22 @@ class Store:
         """What the store holds. Reads every record's row."""
         return upkeep.stats(self)
 
-    def verify(self, *, repair: bool = False) -> VerifyReport:
-        """Read every row and every blob and check them; with repair, set aside what is damaged."""
+    def verify(
+        self, *, level: Literal["structure", "sample", "everything"] = "everything", repair: bool = False
+    ) -> VerifyReport:
+        """Look for damage. Runs beside readers and writers.
+
+        Args:
+            level: "structure": the index's pages, every row, and that every blob has its file and its size. "sample": also the
+                content of a hundred blobs, others each time. "everything": the content of all.
+            repair: Set aside what is damaged; it is computed again, or put again, when it is needed.
+
+        Raises:
+            BadSetting: There is no such level.
+        """
         from gpucache.store.check import verify
 
-        return verify(self, repair=repair)
+        return verify(self, level=level, repair=repair)
 
     def collect(self, *, max_bytes: int | None = None, apply: bool = False) -> CollectReport:
         """Remove what nothing names any more, and the blobs least worth keeping until max_bytes of them remain.

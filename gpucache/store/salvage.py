@@ -12,7 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import lmdb
+
 from gpucache.store.contract import DATABASES
+from gpucache.store.environment import open_databases, open_environment
+from gpucache.store.transaction import Transaction, body_of
 
 TIMEOUT_S = 600.0
 
@@ -57,8 +61,6 @@ def _in_child(source: Path, target: Path, databases: Sequence[str]) -> int | Non
 
 def main(source: str, target: str, databases: str) -> None:
     """Copy the rows of these databases; print how many."""
-    from gpucache.store.index import copy_rows
-
     saved = 0
     for database in databases.split(","):
         for backwards in (False, True):
@@ -67,3 +69,28 @@ def main(source: str, target: str, databases: str) -> None:
             if is_whole:
                 break
     sys.stdout.write(str(saved))
+
+
+def copy_rows(source: Path, target: Path, database: str, *, backwards: bool) -> tuple[int, bool]:
+    """Copy a database's rows to the index in `target`, up to the first damage; how many, and whether that was all."""
+    copied = 0
+    into = open_environment(target)
+    try:
+        databases = open_databases(into)
+        with lmdb.open(
+            str(source), readonly=True, lock=False, max_dbs=len(DATABASES), create=False, lib_version=0
+        ) as damaged:
+            reading = damaged.begin()  # the database is opened within it: one opened later is unknown to it
+            rows = Transaction(reading, {database: damaged.open_db(database.encode(), txn=reading, create=False)})
+            after: bytes | None = None
+            while page := rows.page(database, b"", after, reverse=backwards):
+                with into.begin(write=True) as writing:
+                    for key, row in page:
+                        if body_of(database, key, row) is not None:
+                            copied += writing.put(key, row, db=databases[database], overwrite=False)
+                after = page[-1][0]
+    except lmdb.Error:
+        return copied, False
+    finally:
+        into.close()
+    return copied, True

@@ -36,9 +36,13 @@ class Values:
         rows, blobs: What the store stands on.
         inline_max_bytes: Parts up to this size lie in the manifest, larger ones are blobs.
         clock: Unix time, s.
+        durable: What was written survives a power cut, too.
     """
 
-    def __init__(self, rows: Rows, blobs: BlobStore, inline_max_bytes: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, rows: Rows, blobs: BlobStore, inline_max_bytes: int, clock: Callable[[], float], *, durable: bool = False
+    ) -> None:
+        self._durable = durable
         self._rows, self._blobs = rows, blobs
         self._inline_max_bytes, self._clock = inline_max_bytes, clock
         self._used: dict[bytes, float] = {}
@@ -46,6 +50,12 @@ class Values:
 
     def update(self, change: Callable[[RowWriter], T]) -> T:
         """Change rows; what was read since the last time is noted along with it."""
+        given = self._update(change)
+        if self._durable:
+            self._rows.flush()
+        return given
+
+    def _update(self, change: Callable[[RowWriter], T]) -> T:
         if not self._used:
             return self._rows.update(change)
         used, self._used = self._used, {}
@@ -140,12 +150,22 @@ class Values:
             return True, replaced
 
         try:
-            are_here, replaced = self.update(name)
+            if self._durable:
+                self._flush(digests, fresh)
+            are_here, replaced = self._update(name)  # the rows of the manifests come later, and are flushed then
         except BaseException:
             self._remove(fresh.values())
             raise
         self._remove(replaced)  # another writer was as fast, or its file is damaged; what is open stays readable
         return are_here
+
+    def _flush(self, digests: Iterable[bytes], fresh: Mapping[bytes, BlobRow]) -> None:
+        """Bring blobs to the disk before their rows, also those that someone less careful wrote."""
+        for digest in digests:
+            row = fresh.get(digest) or self.blob_row(digest)
+            with suppress(BlobMissing):  # then it is not named, either
+                if row is not None:
+                    self._blobs.flush(row)
 
     def _remove(self, rows: Iterable[BlobRow]) -> None:
         for row in rows:

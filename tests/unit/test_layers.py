@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[2] / "gpucache"
 HOMES = {
     "ray": {"workers/on_ray.py"},
     "pynvml": {"telemetry/from_nvml.py"},
-    "lmdb": {"store/index.py"},
+    "lmdb": {"store/index.py", "store/environment.py", "store/salvage.py"},
     "click": {"cli/", "demo/"},
     "rich": {"cli/", "demo/"},
     "sklearn": {"demo/"},  # the demo is a user's program that we happen to ship

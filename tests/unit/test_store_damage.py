@@ -63,6 +63,8 @@ def _flip(file: Path) -> None:
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    while file.stat().st_ctime_ns == status.st_ctime_ns:  # within one tick of the kernel's clock no change shows
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _truncate(file: Path) -> None:
@@ -332,6 +334,20 @@ def test_another_process_mended_it(path: Path) -> None:
 
         assert store.lookup(KEY) is not None
         assert len(list(store.table_scan("runs"))) == 500
+
+
+def test_what_is_written_after_another_process_mended_it_is_not_lost(path: Path) -> None:
+    """A handle that has the old index open sees, before it writes, that there is a new one."""
+    _filled(path, 500)
+    mend = "import sys; from gpucache.store import Store; Store(sys.argv[1]).rows.mend('a test')"
+    with Store(path) as store:
+        subprocess.run([sys.executable, "-c", mend, path], check=True)
+        store.table_put("runs", b"after", b"it")
+    look = "import sys; from gpucache.store import Store; print(Store(sys.argv[1]).table_get('runs', b'after'))"
+
+    done = subprocess.run([sys.executable, "-c", look, path], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "b'it'"
 
 
 # -------------------------------------------------------------------- verify

@@ -1,0 +1,82 @@
+"""Rows within one transaction of LMDB, each with a check that binds it to its key: LMDB's pages have none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import xxhash
+
+CHECK_BYTES = 8
+KEY_MAX_BYTES = 511  # LMDB's limit
+PAGE_ROWS = 256
+
+
+class Transaction:
+    """Rows within one transaction of LMDB."""
+
+    def __init__(self, transaction: Any, databases: dict[str, Any]) -> None:
+        self._transaction, self._databases = transaction, databases
+
+    def get(self, database: str, key: bytes) -> bytes | None:
+        """A row; None if there is none or it is damaged."""
+        row = self.raw(database, key)
+        return None if row is None else body_of(database, key, row)
+
+    def scan(self, database: str, prefix: bytes = b"", *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Rows whose key starts with prefix; damaged ones are left out."""
+        after: bytes | None = None
+        while page := self.page(database, prefix, after, reverse=reverse):
+            for key, row in page:
+                body = body_of(database, key, row)
+                if body is not None:
+                    yield key, body
+            after = page[-1][0]
+
+    def put(self, database: str, key: bytes, body: bytes) -> None:
+        """Write a row, in place of the one there."""
+        self._transaction.put(key, check_of(database, key, body) + body, db=self._databases[database])
+
+    def delete(self, database: str, key: bytes) -> bool:
+        """Delete a row; whether there was one."""
+        return bool(self._transaction.delete(key, db=self._databases[database]))
+
+    def raw(self, database: str, key: bytes) -> bytes | None:
+        """A row with its check, as it lies there."""
+        row: bytes | None = self._transaction.get(key, db=self._databases[database])
+        return row
+
+    def page(self, database: str, prefix: bytes, after: bytes | None, *, reverse: bool) -> list[tuple[bytes, bytes]]:
+        """Up to PAGE_ROWS rows that start with prefix and come after `after`, with their checks."""
+        page: list[tuple[bytes, bytes]] = []
+        with self._transaction.cursor(db=self._databases[database]) as cursor:
+            found = _start_backwards(cursor, prefix, after) if reverse else _start(cursor, prefix, after)
+            while found and len(page) < PAGE_ROWS:
+                key = cursor.key()
+                if not key.startswith(prefix):
+                    break
+                page.append((key, cursor.value()))
+                found = cursor.prev() if reverse else cursor.next()
+        return page
+
+
+def check_of(database: str, key: bytes, body: bytes) -> bytes:
+    """What stands before a row's body: it is right for this body under this key in this database alone."""
+    return xxhash.xxh3_64_digest(b"".join((database.encode(), b"\0", key, body)))
+
+
+def body_of(database: str, key: bytes, row: bytes) -> bytes | None:
+    """A row without its check; None if that is not the right one."""
+    body = row[CHECK_BYTES:]
+    return body if row[:CHECK_BYTES] == check_of(database, key, body) else None
+
+
+def _start(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
+    if after is None:
+        return bool(cursor.set_range(prefix) if prefix else cursor.first())
+    return bool(cursor.set_range(after) and (cursor.key() != after or cursor.next()))
+
+
+def _start_backwards(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
+    end = after if after is not None else prefix + b"\xff" * (KEY_MAX_BYTES - len(prefix))
+    return bool(cursor.prev() if cursor.set_range(end) else cursor.last())

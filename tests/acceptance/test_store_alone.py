@@ -1,0 +1,223 @@
+"""gpc.Store by itself, as someone uses it who wants bytes by content and no tasks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gpucache as gpc
+from gpucache.errors import BadSetting, NoSuchRecord, StoreClosed
+
+LARGE = np.arange(100_000)
+
+
+def test_a_value_comes_back_in_another_process(tmp_path: Path) -> None:
+    """put here, get there, by the digest's text."""
+    with gpc.Store(tmp_path / "store") as store:
+        digest = store.put({"weights": LARGE, "name": "m"})
+    program = (
+        "import sys, gpucache as gpc\n"
+        "found = gpc.Store(sys.argv[1]).get(sys.argv[2])\n"
+        "print(found['name'], found['weights'].sum())\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "store", str(digest)], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.split() == ["m", str(LARGE.sum())], done.stderr
+
+
+def test_equal_values_are_stored_once(tmp_path: Path) -> None:
+    """One digest, one blob, however often and from whichever object it is put."""
+    with gpc.Store(tmp_path / "store") as store:
+        assert store.put(LARGE) == store.put(LARGE.copy()) == store.put(np.arange(100_000))
+        assert store.stats().blobs == 1
+        assert store.stats().blob_bytes == LARGE.nbytes
+
+
+def test_what_get_gave_outlives_the_store(tmp_path: Path) -> None:
+    """Closed, collected and deleted: the array is still what it was, and can't be written to."""
+    store = gpc.Store(tmp_path / "store")
+    found = store.get(store.put(LARGE))
+    store.collect(max_bytes=0, apply=True)
+    store.close()
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+
+    np.testing.assert_array_equal(found, LARGE)
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 1
+
+
+def test_pins_keep_and_unpinned_values_go(tmp_path: Path) -> None:
+    """collect says beforehand what it would free; a pinned value is not in it."""
+    with gpc.Store(tmp_path / "store") as store:
+        kept, other = store.put(LARGE), store.put(LARGE + 1)
+        store.pin(kept)
+
+        assert store.collect(max_bytes=0).evicted_bytes == LARGE.nbytes
+        assert store.contains(other)
+        store.collect(max_bytes=0, apply=True)
+
+        assert store.contains(kept)
+        assert not store.contains(other)
+        with pytest.raises(NoSuchRecord, match="put"):
+            store.get(other)
+        assert store.unpin(kept)
+
+
+def test_threads_may_share_one_store(tmp_path: Path) -> None:
+    """8 threads putting and getting the same few values through one handle: each gets what it put."""
+    wrong: list[object] = []
+
+    def work(store: gpc.Store, seed: int) -> None:
+        for number in range(20):
+            value = np.full(3000, (seed + number) % 10)
+            if not np.array_equal(store.get(store.put(value)), value):
+                wrong.append(number)
+
+    with gpc.Store(tmp_path / "store") as store:
+        threads = [threading.Thread(target=work, args=(store, seed)) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert wrong == []
+        assert store.stats().blobs == 10
+
+
+def test_two_handles_of_one_store_are_one_store(tmp_path: Path) -> None:
+    """Opened twice in a process, by whatever path; closing one leaves the other."""
+    (tmp_path / "link").symlink_to(tmp_path / "store")
+    first = gpc.Store(tmp_path / "store")
+    with gpc.Store(tmp_path / "link") as second:
+        digest = second.put("value")
+    assert first.get(digest) == "value"
+    first.close()
+    with pytest.raises(StoreClosed, match="open it again"):
+        first.get(digest)
+
+
+def _in_child(store: gpc.Store, digest: gpc.Digest, path: Path) -> None:
+    assert (store.get(digest) == LARGE).all()
+    path.write_text(str(store.put("from the child")))
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_child_and_its_parent_go_on(tmp_path: Path) -> None:
+    """Both with the handle that they have; each sees what the other put."""
+    with gpc.Store(tmp_path / "store") as store:
+        digest = store.put(LARGE)
+        child = multiprocessing.get_context("fork").Process(target=_in_child, args=(store, digest, tmp_path / "said"))
+        child.start()
+        child.join()
+
+        assert child.exitcode == 0
+        assert store.get((tmp_path / "said").read_text()) == "from the child"
+        np.testing.assert_array_equal(store.get(digest), LARGE)
+
+
+@pytest.mark.parametrize("level", ["structure", "sample", "everything"])
+def test_each_level_of_verify_finds_what_it_looks_at(tmp_path: Path, level) -> None:
+    """A blob cut short is found by all, one with another content by those that read; repair leaves nothing to find."""
+    with gpc.Store(tmp_path / "store") as store:
+        short, changed = store.put(LARGE), store.put(LARGE + 1)
+        for digest, content in ((short, b"short"), (changed, bytes(LARGE.nbytes))):
+            manifest = store.manifest_of(digest.raw)
+            assert manifest is not None
+            row = store.values.blob_row(manifest.parts[0].blob or b"")
+            assert row is not None
+            file = tmp_path / "store" / "blobs" / row.name
+            file.unlink()
+            file.write_bytes(content)
+
+        report = store.verify(level=level, repair=True)
+
+        names = {name for name, _ in report.problems}
+        assert len(names) == (1 if level == "structure" else 2)
+        assert report.repaired
+        assert store.verify(level=level).problems == ()
+        assert not store.contains(short)
+
+
+def test_an_unknown_level_is_refused(tmp_path: Path) -> None:
+    """With the levels that there are."""
+    with gpc.Store(tmp_path / "store") as store, pytest.raises(BadSetting, match="structure, sample, everything"):
+        store.verify(level="all")  # type: ignore[arg-type]
+
+
+def test_a_store_is_its_users_alone(tmp_path: Path) -> None:
+    """No permission for anyone else on anything in it."""
+    with gpc.Store(tmp_path / "store") as store:
+        store.put(LARGE)
+
+    assert os.stat(tmp_path / "store").st_mode & 0o077 == 0
+
+
+def _reaches_the_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The calls that bring something to the disk from now on, in order; what they are of."""
+    called: list[str] = []
+    from gpucache.store.index import Index
+
+    for name in ("fdatasync", "fsync"):
+        real = getattr(os, name)
+
+        def noted(descriptor: int, name: str = name, real=real) -> None:
+            called.append(f"{name} {os.path.basename(os.readlink(f'/proc/self/fd/{descriptor}'))[:2]}")
+            real(descriptor)
+
+        monkeypatch.setattr(os, name, noted)
+    flush = Index.flush
+    monkeypatch.setattr(Index, "flush", lambda self: called.append("index") or flush(self))
+    return called
+
+
+def test_a_durable_put_reaches_the_disk_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes, then their names, then the index; also for bytes that a relaxed writer had left in memory."""
+    with gpc.Store(tmp_path / "store") as relaxed, gpc.Store(tmp_path / "store", durability="durable") as durable:
+        called = _reaches_the_disk(monkeypatch)
+        relaxed.put(LARGE)
+        assert called == []
+
+        digest = durable.put(LARGE)
+
+        manifest = durable.manifest_of(digest.raw)
+        assert manifest is not None
+        content = (manifest.parts[0].blob or b"").hex()[:2]
+        assert called == [f"fdatasync {content}", f"fsync {content}", "fsync bl", "index"]
+        called.clear()
+        durable.put(LARGE + 1)
+        assert [call.split()[0] for call in called] == ["fdatasync", "fsync", "fsync", "index"]
+        np.testing.assert_array_equal(durable.get(digest), LARGE)
+
+
+def test_an_unknown_durability_is_refused(tmp_path: Path) -> None:
+    """With those that there are; nothing is made."""
+    with pytest.raises(BadSetting, match="durable, relaxed or volatile"):
+        gpc.Store(tmp_path / "store", durability="none")  # type: ignore[arg-type]
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_volatile_store_is_made_anew_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within one boot nothing is lost; in the next, pages may be missing: every row is checked into a new index."""
+    path = tmp_path / "store"
+    with gpc.Store(path, durability="volatile") as store:
+        digest = store.put(LARGE)
+    with gpc.Store(path) as store:
+        assert store.contains(digest)
+        assert not list((path / "quarantine").iterdir())
+
+    (path / "index" / "unsynced").write_text("the boot before")
+    with gpc.Store(path) as store:
+        np.testing.assert_array_equal(store.get(digest), LARGE)
+
+    assert [name.name[:6] for name in (path / "quarantine").iterdir()] == ["index-"]
+    assert not (path / "index" / "unsynced").exists()
