@@ -92,13 +92,13 @@ def find_now(session: Session, called: Called) -> Done | None:
 def _hit_of_scalars(session: Session, task: AnyTask, values: tuple[Any, ...]) -> Any:
     """The common call, plain numbers and texts that nobody watches: its key in one step, and nothing made for a record."""
     key = key_of_scalars(task.code(session).header, values, task.binder.counted)
-    record = None if key is None else session.store.lookup(key)
-    if record is None:
+    if key is None:
         return _MISS
     try:
-        return session.store.read(record.result)
+        found = session.store.answer(key)
     except (RecordCorrupt, StoreFull, Untrusted):
         return _MISS
+    return _MISS if found is None else found[0]
 
 
 def _hit(session: Session, called: Called, seen: Watcher | None, started: float) -> Any:

@@ -37,11 +37,17 @@ class Records:
     def __init__(self, rows: RowReader, update: Update) -> None:
         self._rows, self._update = rows, update
 
+    def row(self, key: bytes) -> bytes | None:
+        """A record as it lies there; equal rows are equal records."""
+        return self._rows.get("records", key)
+
     def lookup(self, key: bytes) -> Record | None:
         """The record of a call, or None."""
         row = self._rows.get("records", key)
-        if row is None:
-            return None
+        return None if row is None else self.read(row)
+
+    def read(self, row: bytes) -> Record | None:
+        """The record of a row, or None if another gpucache wrote it."""
         try:
             return decode_record(row)
         except NOT_A_ROW:  # whole, but written by a gpucache that knows other records

@@ -41,6 +41,15 @@ _STALE = (lmdb.PanicError, lmdb.BadTxnError, lmdb.BadDbiError, lmdb.BadRslotErro
 """What is over once the environment is opened again: an I/O error on a meta page (for this process), a map grown elsewhere."""
 
 
+class _Process:
+    """Which process this is, set anew after a fork: asking the kernel costs as much as LMDB's look-up."""
+
+    pid = os.getpid()
+
+
+_process = _Process()
+
+
 class Index:
     """The rows of one store. Any thread may call any method; open() gives the one Index of a file in this process."""
 
@@ -83,12 +92,13 @@ class Index:
             self._handles -= 1
             if self._handles == 0:
                 self._open.remove(self)
-                if self._opened is not None and self._pid == os.getpid():
+                if self._opened is not None and self._pid == _process.pid:
                     self._opened[0].close()
 
     @classmethod
     def forget_locks(cls) -> None:
         """In a forked child: a thread of the parent may hold them, which is not here."""
+        _process.pid = os.getpid()
         cls._lock = threading.Lock()
         for index in cls._open:
             index._mending = threading.Lock()  # noqa: SLF001  # our own class
@@ -293,9 +303,9 @@ class Index:
 
     def _here(self) -> tuple[Any, dict[str, Any]]:
         """The environment and its databases, as opened by this process: an inherited one is never used."""
-        if self._pid != os.getpid():
+        if self._pid != _process.pid:
             with self._mending:
-                if self._pid != os.getpid():
+                if self._pid != _process.pid:
                     self._connect()
         return self._opened  # type: ignore[return-value]  # set by _connect
 
@@ -322,7 +332,7 @@ class Index:
                 self._mend(str(problem))
                 return
             raise StoreUnusable(str(self.path), str(problem), "look at its disk, or put it elsewhere") from problem
-        self.identity, self._pid = _identity(self.path), os.getpid()
+        self.identity, self._pid = _identity(self.path), _process.pid
         if (is_short or was_cut) and not is_new:
             self._mend("its file was cut short" if is_short else "it was not synced before the machine went down")
 

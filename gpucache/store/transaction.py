@@ -7,6 +7,8 @@ from typing import Any
 
 import xxhash
 
+from gpucache.store.contract import DATABASES
+
 CHECK_BYTES = 8
 KEY_MAX_BYTES = 511  # LMDB's limit
 PAGE_ROWS = 256
@@ -60,9 +62,12 @@ class Transaction:
         return page
 
 
+_PREFIX = {database: database.encode() + b"\0" for database in DATABASES}
+
+
 def check_of(database: str, key: bytes, body: bytes) -> bytes:
     """What stands before a row's body: it is right for this body under this key in this database alone."""
-    return xxhash.xxh3_64_digest(b"".join((database.encode(), b"\0", key, body)))
+    return xxhash.xxh3_64_digest(_PREFIX[database] + key + body)
 
 
 def body_of(database: str, key: bytes, row: bytes) -> bytes | None:

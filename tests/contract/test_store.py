@@ -484,3 +484,27 @@ def test_a_closed_store_says_so(store: Store) -> None:
         with pytest.raises(StoreClosed):
             call()
     np.testing.assert_array_equal(found, LARGE)
+
+
+def test_an_answer_is_what_its_record_says_now(store: Store) -> None:
+    """Small values that can't be changed are decoded once; a record that was replaced or forgotten counts at once."""
+    values: list[object] = [(1, "a"), (1, "a"), 2.5, "text", None, b"raw"]
+    for value in values:
+        _record(store, value)
+        first, second = store.answer(KEY), store.answer(KEY)
+        assert first == second == (value,)
+        assert first is second
+
+    store.forget(KEY)
+    assert store.answer(KEY) is None
+
+
+def test_what_can_be_changed_is_answered_anew(store: Store) -> None:
+    """A list that its receiver changed is whole for the next one."""
+    _record(store, [1, [2]])
+
+    found = store.answer(KEY)
+    assert found is not None
+    found[0][1].append(3)
+
+    assert store.answer(KEY) == ([1, [2]],)
