@@ -70,8 +70,10 @@ AGAIN = "gpucache, again in this process"
 
 @pytest.mark.parametrize("contestant", [*STORES, AGAIN, "functools.lru_cache"])
 def test_small(contestant: str, contest: Contest, tmp_path: Path) -> None:
-    """Two ints and a string: key, look-up and decoding each time, as the peers do. AGAIN has decoded the value before, and looks
-    up each time that it still stands; lru_cache keeps nothing beyond the process and is there as the limit.
+    """Two ints and a string: key, look-up and decoding each time, as the peers do.
+
+    AGAIN has decoded the value before, and looks up each time that it still stands; lru_cache keeps nothing beyond the process
+    and is there as the limit.
     """
     cached = {**STORES, AGAIN: _by_gpucache, "functools.lru_cache": _by_lru_cache}[contestant](small, tmp_path)
     assert cached(1, 2, "abc") == (3, "abc")
