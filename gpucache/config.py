@@ -28,6 +28,7 @@ class Config:
         inline_max_bytes: Results up to this size lie in the index row; larger ones are files
             (FACTS: LMDB beats a mapped file up to about this size).
         store_max_bytes: What `gpucache gc` brings the store down to.
+        durability: What the store promises for a power cut: "relaxed", "durable" or "volatile" (see gpucache.Store).
         worker_start_timeout_s: A worker that has not said hello by then is given up.
         strict: Refuse what is otherwise only said: dynamic imports, global random state, results that can't be stored.
     """
@@ -37,6 +38,7 @@ class Config:
     max_workers: int = 0
     inline_max_bytes: int = 16 * 2**10
     store_max_bytes: int = 64 * 2**30
+    durability: str = "relaxed"
     worker_start_timeout_s: float = 120.0
     strict: bool = False
 

@@ -41,7 +41,12 @@ class Session:
     @cached_property
     def store(self) -> Store:
         """The store, opened on first use."""
-        return Store(self.config.store_path, inline_max_bytes=self.config.inline_max_bytes)
+        config = self.config
+        return Store(
+            config.store_path,
+            inline_max_bytes=config.inline_max_bytes,
+            durability=config.durability,  # type: ignore[arg-type]  # the store says what it takes
+        )
 
     @cached_property
     def ledger(self) -> Ledger:
