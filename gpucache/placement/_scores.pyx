@@ -60,12 +60,14 @@ cdef class Chooser:
     cdef dict known
     cdef int code
     cdef uint64_t seed
-    cdef int64_t percent, used_points, spread, nodes, kind_total
+    cdef int64_t percent, spread, nodes, kind_total
     cdef int64_t[::1] gpu_first, alive, version, cpu_total, cpu_left, memory_total, memory_left
     cdef int64_t[::1] model, capacity, bytes_left, share_left, kind_counts
     # FGD: the weights of the expected shapes that fit, by node kind, share, GPUs wide enough and CPUs (see _tabulate).
     cdef int64_t[::1] thresholds, weights, node_kind, position, cpu_ranks
     cdef int64_t shares, counts, ranks, weight
+    cdef int64_t shape_total, fluid
+    cdef int64_t[::1] shape_weight, shape_share, shape_count, shape_cpu, shape_gpu
     cdef int64_t wide_count[MAX_SHARES]
     cdef int64_t wide_sum[MAX_SHARES]
     cdef int64_t share_of[MAX_SHARES]
@@ -79,7 +81,7 @@ cdef class Chooser:
         self.seed = getattr(policy, "seed", 0) & (2**64 - 1)
         self.percent = getattr(policy, "pick_percent", 0)
         self.price = getattr(policy, "price", None)
-        self.used_points, self.spread = policies.USED_POINTS, policies.RAY_SPREAD_MILLI
+        self.spread = policies.RAY_SPREAD_MILLI
         self.nodes, self.kind_total = len(books.nodes), len(KINDS)
         for name in ("gpu_first", "alive", "version", "cpu_total", "cpu_left", "memory_total", "memory_left", "model", "capacity",
                      "bytes_left", "share_left", "kind_counts"):
@@ -118,6 +120,12 @@ cdef class Chooser:
         self.cpu_ranks = array("q", cpus or [0])
         if not cpus:
             self.ranks = 1
+        self.shape_total, self.fluid = len(shapes), getattr(policy, "fluid_percent", 0)
+        self.shape_weight = array("q", [s.weight if s.may_use(have) else 0 for have in kinds for s in shapes] or [0])
+        self.shape_share = array("q", [shares.index(shape.share_milli) for shape in shapes] or [0])
+        self.shape_count = array("q", [shape.gpu_count for shape in shapes] or [0])
+        self.shape_cpu = array("q", [shape.cpu_milli for shape in shapes] or [0])
+        self.shape_gpu = array("q", [shape.gpu_milli for shape in shapes] or [0])
         for index, share in enumerate(shares):
             self.share_of[index] = share
 
@@ -125,6 +133,8 @@ cdef class Chooser:
         """Node and GPUs, both by index; None if the demand fits nowhere. Changes nothing."""
         cdef _Asked asked = self.known.get(demand)
         if asked is None:
+            if len(self.known) >= 2048:
+                self.known.clear()  # kinds without end: memory stays bounded, and only time is lost
             asked = _Asked(demand, self.books, self.kinds, self.kind_of, self.price)
             self.known[demand] = asked
         cdef int64_t node, best = -1, score, best_score = NOWHERE
@@ -226,7 +236,7 @@ cdef class Chooser:
         if self.code == FGD:
             return self._points(asked, node, left, total)
         if self.code == PACKED:
-            return self._points(asked, node, left, total) + self.used_points * (idle < last - first) - price
+            return self._packed_points(asked, node, left) - price
         if self.code == BEST_FIT or self.code == WORST_FIT:
             score = floor_div(25600000 - 100 * (self.cpu_left[node] - asked.cpu + 16 * (total - taken)), 256000)
             score = score * TIER - widest
@@ -309,6 +319,37 @@ cdef class Chooser:
                 used_after += wide * self.weights[(at + min(count, widest)) * self.ranks + now]
         # before - after, each = total * weight - used: FGD wants what is unusable to shrink
         return self._step(taken * self.weight - used_before + used_after)
+
+    cdef int64_t _packed_points(self, _Asked asked, int64_t node, int64_t left) noexcept nogil:
+        """Packed.points: as _points, with what the node's CPUs would feed of the GPU share counted as well."""
+        cdef int64_t cpu = self.cpu_left[node], rest = cpu - asked.cpu, after = left - asked.share
+        cdef int64_t index, at, count, wide, fed, gained = 0, taken = asked.count * asked.share
+        cdef int64_t row = self.node_kind[node] * self.shape_total
+        for index in range(self.shape_total):
+            if not self.shape_weight[row + index]:
+                continue
+            at = self.shape_share[index]
+            count, wide = self.wide_count[at], self.wide_sum[at]
+            if count >= self.shape_count[index] and cpu >= self.shape_cpu[index]:
+                fed = wide
+                if self.shape_cpu[index]:
+                    fed = min(wide, cpu * self.shape_gpu[index] // self.shape_cpu[index])
+                gained -= self.shape_weight[row + index] * ((100 - self.fluid) * wide + self.fluid * fed)
+            if asked.share == MILLI:
+                count -= asked.count
+                wide -= taken
+            elif asked.count and left >= self.share_of[at]:
+                if after >= self.share_of[at]:
+                    wide -= asked.share
+                else:
+                    count -= 1
+                    wide -= left
+            if count >= self.shape_count[index] and rest >= self.shape_cpu[index]:
+                fed = wide
+                if self.shape_cpu[index]:
+                    fed = min(wide, rest * self.shape_gpu[index] // self.shape_cpu[index])
+                gained += self.shape_weight[row + index] * ((100 - self.fluid) * wide + self.fluid * fed)
+        return self._step(taken * self.weight * 100 + gained)
 
     cdef int64_t _step(self, int64_t decrease) noexcept nogil:
         cdef int64_t low = 0, high = self.thresholds.shape[0], middle

@@ -35,7 +35,7 @@ class Chooser:
             return max(scored, key=lambda item: item[0])[1]
         lots = max(1, len(self._books.nodes) * percent // 100)
         drawn = mixed(self._policy.seed, decision, 0) % min(lots, len(scored))  # type: ignore[attr-defined]
-        return sorted(scored, key=lambda item: -(-(-item[0] // TIER)))[drawn][1]
+        return sorted(scored, key=lambda item: (-item[0]) // TIER)[drawn][1]
 
 
 def _choices(books: Books, node: int, demand: Demand) -> Iterator[tuple[int, ...]]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from gpucache.placement import _scores, choice
 from gpucache.placement.books import Books
 from gpucache.placement.model import LARGEST_BYTES, Demand, Node, Placement, Room
-from gpucache.placement.policies import BY_NAME, Fgd, Packed, Policy, by_name
+from gpucache.placement.policies import BY_NAME, PACKED_POPULAR_PERCENT, Fgd, Packed, Policy, by_name
 from gpucache.placement.reasons import why_never, why_not_now
-from gpucache.placement.shapes import PRIOR, Shape, fragment, popular_shapes
+from gpucache.placement.shapes import POPULAR_PERCENT, PRIOR, Shape, fragment, popular_shapes
 
 LEARN_FROM = 64
 """Demands seen before a cluster that was told nothing expects more like them; again at every doubling."""
@@ -67,7 +67,7 @@ class Cluster:
         self._given, self._compiled = by_name(policy), compiled
         self._asked: Counter[Demand] = Counter(expected)
         self._learns = isinstance(policy, str) and policy in {"fgd", "packed"} and not self._asked
-        self._shapes = popular_shapes(self._asked) if self._asked else PRIOR
+        self._shapes = self._expected() if self._asked else PRIOR
         self._chooser = self._make_chooser()
 
     def place(self, demand: Demand) -> Placement | None:
@@ -100,17 +100,18 @@ class Cluster:
             all_or_nothing: Place them all, or have the cluster as it was and only None in the answer.
         """
         answers: list[Placement | None] = [None] * len(demands)
-        before = self._next, self._decisions
+        before, tried = (self._next, self._decisions, self._shapes, self._chooser), list[Demand]()
         try:
             for index in sorted(range(len(demands)), key=lambda index: -demands[index].priority):
                 answers[index] = self.place(demands[index])
+                tried.append(demands[index])
                 if all_or_nothing and answers[index] is None:
                     break
         except Exception:
-            self._undo(answers, before)
+            self._undo(answers, before, tried)
             raise
         if all_or_nothing and None in answers:
-            self._undo(answers, before)
+            self._undo(answers, before, tried)
             return [None] * len(demands)
         return answers
 
@@ -272,11 +273,15 @@ class Cluster:
             return choice.Chooser(self._books, policy)
         return _scores.Chooser(self._books, policy, code)
 
+    def _expected(self) -> tuple[Shape, ...]:
+        percent = PACKED_POPULAR_PERCENT if self._given is BY_NAME["packed"] else POPULAR_PERCENT
+        return popular_shapes(self._asked, percent)
+
     def _learn(self, demand: Demand) -> None:
         self._asked[demand] += 1
         seen = self._decisions
         if seen >= LEARN_FROM and seen & (seen - 1) == 0:
-            self._shapes = popular_shapes(self._asked)
+            self._shapes = self._expected()
             self._chooser = self._make_chooser()
 
     def _placement(self, number: int, node: int, gpus: tuple[int, ...], demand: Demand) -> Placement:
@@ -286,11 +291,19 @@ class Cluster:
             number, self._books.nodes[node].name, demand, gpus, tuple([uuids[gpu] for gpu in gpus]), nbytes
         )
 
-    def _undo(self, answers: Iterable[Placement | None], before: tuple[int, int]) -> None:
+    def _undo(
+        self,
+        answers: Iterable[Placement | None],
+        before: tuple[int, int, tuple[Shape, ...], choice.Chooser | _scores.Chooser],
+        tried: Iterable[Demand],
+    ) -> None:
         for placement in answers:
             if placement is not None:
                 self.release(placement)
-        self._next, self._decisions = before
+        self._next, self._decisions, self._shapes, self._chooser = before
+        if self._learns:
+            self._asked.subtract(tried)
+            self._asked = +self._asked
 
     def _why_no_gang(self, demand: Demand) -> str | None:
         before, placed = self.snapshot(), 0

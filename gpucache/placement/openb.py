@@ -94,8 +94,9 @@ def read_tasks(path: str, *, memory: bool = False) -> list[Task]:
 
 
 def inflated(tasks: Sequence[Task], nodes: Sequence[Node], seed: int, ratio: float = 1.3) -> list[Task]:
-    """The published workload: all tasks, and copies of tasks drawn with the seed until the GPU share asked for is `ratio` of
-    what there is; shuffled with the seed.
+    """The published workload: all tasks and copies of some, drawn and shuffled with the seed.
+
+    Copies are added until the GPU share asked for is `ratio` of what there is.
     """
     draw = random.Random(seed)  # noqa: S311 - a workload, not a secret
     wanted = ratio * MILLI * sum(len(node.gpus) for node in nodes)
@@ -131,12 +132,8 @@ class _Row:
 
 
 def _rows(path: str, columns: Sequence[str]) -> Iterator[_Row]:
-    opened = (
-        gzip.open(path, "rt", encoding="utf-8", newline="")
-        if path.endswith(".gz")
-        else open(path, encoding="utf-8", newline="")
-    )
-    with opened as file:
+    open_text = gzip.open if path.endswith(".gz") else open
+    with open_text(path, "rt", encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         try:
             header = next(reader, [])

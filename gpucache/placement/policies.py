@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from gpucache.errors import PolicyFailed
 from gpucache.placement.model import MILLI, Demand, Node, Room
-from gpucache.placement.shapes import PRIOR, Shape, fragment, scarcity_milli, thresholds
+from gpucache.placement.shapes import PRIOR, Shape, fragment, scarcity_milli, starved, thresholds
 
 Policy = Callable[[Room, Demand, tuple[int, ...]], float]
 
@@ -25,7 +25,8 @@ RAY_SPREAD_MILLI = 500
 MANY_GPUS = 16
 """Demands for more are of one kind to gpu_clustering."""
 FGD_STEPS = 100
-PACKED_STEPS, USED_POINTS, SCARCITY_PERCENT = 100, 0, 0
+PACKED_STEPS, FLUID_PERCENT, SCARCITY_POINTS, PACKED_POPULAR_PERCENT = 200, 40, 60, 100
+"""Of packed: chosen on seeds 1 to 5, which no published figure uses; see benchmarks/PLACEMENT.md."""
 
 
 def first_fit(room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
@@ -77,9 +78,9 @@ def gpu_packing(room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
 
 
 def gpu_clustering(room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
-    """Nodes that have tasks of the same kind (a share, or so many GPUs) and only those, then those that have others too,
-    then idle ones, then nodes that have only others; of equals the fullest.
+    """Nodes that have tasks of the same kind (a share, or so many GPUs), before idle ones, before those with only others.
 
+    Nodes of that kind alone come before mixed ones; of equals the fullest wins.
     Source: Xiao et al., "Gandiva", OSDI '18, as the authors of FGD run it (gpu_clustering_score.go).
     """
     if not gpus:
@@ -87,8 +88,10 @@ def gpu_clustering(room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
     mine = kind_of(demand)
     if any(kind == mine for kind, _ in room.kinds):
         rank = 75 if len(room.kinds) == 1 else 50
+    elif room.kinds:
+        rank = 0
     else:
-        rank = 0 if room.kinds else 25
+        rank = 25
     full = 25 * (LARGEST_GPU_MILLI - sum(room.share_milli)) // LARGEST_GPU_MILLI
     return (rank + full) * TIER - _widest(room, gpus)
 
@@ -116,9 +119,9 @@ class Random:
 
 
 class Ray:
-    """A model of Ray's default: one of the best fifth of the nodes by lot, judged by CPU and memory in use, never by GPUs;
-    nodes less than half used are equal; tasks without a GPU avoid nodes that have some; within a node the fullest GPU.
+    """A model of Ray's default: one of the best fifth of the nodes by lot, judged by CPU and memory in use, never by GPUs.
 
+    Nodes less than half used are equal; tasks without a GPU avoid nodes that have some; within a node the fullest GPU.
     Source: Ray 2.60, hybrid scheduling policy (`scheduler_top_k_fraction` 0.2, `scheduler_spread_threshold` 0.5).
     """
 
@@ -163,42 +166,50 @@ class Fgd:
     def points(self, room: Room, demand: Demand, gpus: tuple[int, ...]) -> int:
         """0..steps."""
         models = [gpu.model for gpu in room.node.gpus]
-        before = fragment(room.cpu_milli, room.share_milli, models, self.shapes)
-        after = fragment(
-            room.cpu_milli - demand.cpu_milli,
-            (share - demand.share_milli * (index in gpus) for index, share in enumerate(room.share_milli)),
-            models,
-            self.shapes,
+        after = [share - demand.share_milli * (index in gpus) for index, share in enumerate(room.share_milli)]
+        before_less_after = self.unusable(room.cpu_milli, room.share_milli, models) - self.unusable(
+            room.cpu_milli - demand.cpu_milli, after, models
         )
-        return bisect_right(self.thresholds, before - after)
+        return bisect_right(self.thresholds, before_less_after)
+
+    def unusable(self, cpu_milli: int, share_milli: Sequence[int], models: Sequence[str]) -> int:
+        """What of a node the expected demands could not use."""
+        return fragment(cpu_milli, share_milli, models, self.shapes)
 
 
 class Packed(Fgd):
-    """Our own, the default: FGD, that opens nodes late and leaves scarce GPU models to those who name them.
+    """Our own, the default: FGD with two things that it does not see, on a scale twice as fine.
 
-    To FGD's score on a finer scale it adds points for a node that is in use, and takes points for a GPU model by how much
-    more is expected of it from demands that name models than of the least wanted model that this demand may use.
-    benchmarks/PLACEMENT.md has what that is worth; the numbers were chosen on seeds 1 to 5.
+    GPU share that a node's CPUs could not feed: to FGD a node is usable as long as one more task fits, so CPUs are used up
+    beside GPUs that stay idle. Here two fifths of a share count only as far as the CPUs would reach (shapes.starved).
+
+    Scarce models: a demand that may use any GPU lets those alone that others must have. A place costs points by how much
+    more of its model is expected to be named than of the least wanted model that this demand may use (shapes.scarcity_milli).
     """
 
     code = "packed"
     steps = PACKED_STEPS
+    fluid_percent = FLUID_PERCENT
 
     def __init__(self, shapes: Iterable[Shape] = PRIOR, nodes: Iterable[Node] = ()) -> None:
         super().__init__(shapes)
+        self.thresholds = [100 * limit for limit in self.thresholds]
         self.scarcity = scarcity_milli(self.shapes, nodes)
 
     def __call__(self, room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
-        """FGD's points, and ours."""
-        used = any(share < MILLI for share in room.share_milli)
+        """FGD's points, less the price."""
         price = self.price(demand.models, (room.node.gpus[index].model for index in gpus)) if gpus else 0
-        return self.points(room, demand, gpus) + USED_POINTS * used - price
+        return self.points(room, demand, gpus) - price
+
+    def unusable(self, cpu_milli: int, share_milli: Sequence[int], models: Sequence[str]) -> int:
+        """As FGD's, and what the CPUs would not feed."""
+        return starved(cpu_milli, share_milli, models, self.shapes, self.fluid_percent)
 
     def price(self, allowed: tuple[str, ...], models: Iterable[str]) -> int:
         """Points that GPUs of these models cost a demand that may use those allowed."""
         cheapest = min((cost for model, cost in self.scarcity.items() if not allowed or model in allowed), default=0)
         dearest = max((self.scarcity.get(model, 0) for model in models), default=0)
-        return max(0, min(dearest, 4 * MILLI) - cheapest) * SCARCITY_PERCENT * PACKED_STEPS // (100 * MILLI)
+        return max(0, dearest - cheapest) * SCARCITY_POINTS // MILLI
 
 
 BY_NAME: dict[str, Policy] = {
@@ -229,7 +240,7 @@ def by_name(policy: str | Policy) -> Policy:
     return BY_NAME[policy]
 
 
-def score_of(policy: Policy, room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
+def score_of(policy: Callable[..., object], room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
     """A score that can be compared.
 
     Raises:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from gpucache.placement.model import MILLI, Demand, Node
 
+MOST_SHAPES = 512
+"""So that a decision stays short however many kinds of demands there are."""
 POPULAR_PERCENT = 95
 """Rarer shapes are left out, as in the publication."""
 
@@ -51,7 +53,7 @@ def popular_shapes(asked: Iterable[Demand] | Mapping[Demand, int], percent: int 
         counts[demand.cpu_milli, demand.gpu_count, demand.share_milli, demand.models] += times
     wanted, seen = sum(counts.values()) * percent, 0
     shapes: list[Shape] = []
-    for shape, times in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+    for shape, times in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_SHAPES]:
         if seen * 100 >= wanted:
             break
         shapes.append(Shape(*shape, times))
@@ -76,6 +78,26 @@ def fragment(cpu_milli: int, share_milli: Iterable[int], models: Iterable[str], 
     return unused
 
 
+def starved(
+    cpu_milli: int, share_milli: Iterable[int], models: Iterable[str], shapes: Iterable[Shape], fluid_percent: int
+) -> int:
+    """As fragment(), in hundredths, and with an eye on the CPUs that a GPU needs beside it.
+
+    So many percent of a share that fits count only as far as the CPUs left would feed it, were the node filled with that
+    shape alone: a GPU beside CPUs that the next few tasks use up is not usable for long.
+    """
+    lefts, known = tuple(share_milli), tuple(models)
+    total, unused = sum(lefts), 0
+    for shape in shapes:
+        wide = [left for left in lefts if left >= shape.share_milli]
+        usable = 0
+        if shape.gpu_count and shape.cpu_milli <= cpu_milli and len(wide) >= shape.gpu_count and shape.may_use(known):
+            fed = min(sum(wide), cpu_milli * shape.gpu_milli // shape.cpu_milli) if shape.cpu_milli else sum(wide)
+            usable = (100 - fluid_percent) * sum(wide) + fluid_percent * fed
+        unused += shape.weight * (100 * total - usable)
+    return unused
+
+
 def thresholds(weight: int, steps: int) -> list[int]:
     """From which decrease of fragment() on a score of 1, 2, ... is given: floor(steps * sigmoid(decrease / weight / 1000)).
 
@@ -90,7 +112,7 @@ def scarcity_milli(shapes: Iterable[Shape], nodes: Iterable[Node]) -> dict[str, 
     1000: demands that name this model ask as much of each such GPU as all demands ask of an average one.
     """
     supply = Counter(gpu.model for node in nodes for gpu in node.gpus)
-    asked = tuple(shapes)
+    asked = tuple(shape for shape in shapes if shape.gpu_milli)
     total = sum(shape.weight * shape.gpu_milli for shape in asked)
     pressure: dict[str, int] = dict.fromkeys(supply, 0)
     everything = sum(supply.values())
