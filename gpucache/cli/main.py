@@ -35,6 +35,7 @@ VERBS = {
     "run": "Run a flow.",
     "runs": "List runs.",
     "show": "Show one run: what ran, what hit, and why.",
+    "simulate": "Say what a cluster would have done with a workload, by policy.",
     "stats": "Say what the store holds.",
     "verify": "Check every row and every byte of the store.",
 }

@@ -22,11 +22,11 @@ NODES, TASKS = "sn,cpu_milli,memory_mib,gpu,model\n", "name,cpu_milli,memory_mib
 def test_rows_become_nodes_and_demands() -> None:
     """CPUs in thousandths, shares in thousandths, models between bars, times as they stand."""
     node = read_nodes(str(DATA / "nodes.csv"))[0]
-    task = read_tasks(str(DATA / "tasks.csv"))[1]
+    task = read_tasks(str(DATA / "tasks.csv"))[50]
 
     assert (node.name, node.cpus, [gpu.model for gpu in node.gpus]) == ("node-00", 32, ["V100"] * 4)
-    assert task.demand == Demand(gpus=0.6, cpus=12, gpu_memory_bytes=0, models=("P100", "V100"))
-    assert (task.arrives_s, task.takes_s) == (10, 2715)
+    assert task.demand == Demand(gpus=0.1, cpus=12, gpu_memory_bytes=0, models=("P100", "V100"))
+    assert (task.arrives_s, task.takes_s) == (500, 3090)
 
 
 def test_memory_counts_when_asked_for() -> None:
