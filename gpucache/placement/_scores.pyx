@@ -195,7 +195,7 @@ cdef class Chooser:
     cdef void _score(self, _Asked asked, int64_t node) noexcept nogil:
         """The best of the node's places, the first of equals."""
         cdef int64_t first = self.gpu_first[node], last = self.gpu_first[node + 1]
-        cdef int64_t gpu, fitting = 0, score, widest = 0, opened = 0, percent = 0, tried = -1, price = 0
+        cdef int64_t gpu, fitting = 0, score, opened = 0, percent = 0, tried = -1, price = 0, model = -1
         asked.score[node] = NOWHERE
         if not self.alive[node] or self.cpu_left[node] < asked.cpu or self.memory_left[node] < asked.memory:
             return
@@ -215,7 +215,8 @@ cdef class Chooser:
                 if fitting == asked.count:
                     asked.score[node] = self._place(asked, node, MILLI, MILLI, opened, percent, price)
                     return
-            elif self.share_left[gpu] != tried:
+            elif self.share_left[gpu] != tried or self.model[gpu] != model:  # else it scores as the one before
+                model = self.model[gpu]
                 tried = self.share_left[gpu]
                 score = self._place(
                     asked, node, tried, tried, tried == MILLI, tried // 10, asked.price[self.model[gpu]]

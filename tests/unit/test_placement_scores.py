@@ -30,7 +30,7 @@ nodes = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=100, deadline=None)
 @pytest.mark.parametrize("policy", CODES)
 @given(
     nodes,
