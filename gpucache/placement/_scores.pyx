@@ -138,16 +138,15 @@ cdef class Chooser:
             asked = _Asked(demand, self.books, self.kinds, self.kind_of, self.price)
             self.known[demand] = asked
         cdef int64_t node, best = -1, score, best_score = NOWHERE
-        with nogil:
-            for node in range(self.nodes):
-                if asked.version[node] != self.version[node]:
-                    self._score(asked, node)
-                    asked.version[node] = self.version[node]
-                score = asked.score[node]
-                if score != NOWHERE and self.code == RANDOM:
-                    score = <int64_t> ((mixed(self.seed, decision, node) >> 24) % (<uint64_t> 1 << 34))
-                if score > best_score:
-                    best_score, best = score, node
+        for node in range(self.nodes):
+            if asked.version[node] != self.version[node]:
+                self._score(asked, node)
+                asked.version[node] = self.version[node]
+            score = asked.score[node]
+            if score != NOWHERE and self.code == RANDOM:
+                score = <int64_t> ((mixed(self.seed, decision, node) >> 24) % (<uint64_t> 1 << 34))
+            if score > best_score:
+                best_score, best = score, node
         if best < 0:
             return None
         if self.code == RAY:
