@@ -319,3 +319,28 @@ class PlanStopped(GpuCacheError):
 
     def __str__(self) -> str:
         return f"flow {self.flow!r} looks at the result of {self.task!r}, which is not known before it runs"
+
+
+# ---------------------------------------------------------------- placement
+
+
+class PolicyFailed(GpuCacheError, ValueError):
+    """A placement policy raised, or gave something that can't be compared. Nothing was placed."""
+
+    def __init__(self, policy: str, problem: str) -> None:
+        self.policy, self.problem = policy, problem
+        super().__init__(policy, problem)
+
+    def __str__(self) -> str:
+        return f"policy {self.policy!r} {self.problem}; nothing was placed; a policy gives a number for every place"
+
+
+class BadTable(GpuCacheError, ValueError):
+    """A file of nodes or tasks has something that is not understood. Line 1 is the header."""
+
+    def __init__(self, path: str, line: int, column: str, value: str, expected: str) -> None:
+        self.path, self.line, self.column, self.value, self.expected = path, line, column, value, expected
+        super().__init__(path, line, column, value, expected)
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}, column {self.column!r}: {self.value!r}; expected {self.expected}"

@@ -28,6 +28,7 @@ VERBS = {
     "gc": "Free room in the store; says what it would do, does it with --apply.",
     "verify": "Check every row and every byte of the store.",
     "top": "Show what the GPUs hold and do, now and again.",
+    "simulate": "Say what a cluster would have done with a workload, by policy.",
     "doctor": "Say whether everything that gpucache needs is there.",
 }
 

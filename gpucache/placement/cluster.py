@@ -6,36 +6,31 @@ that others use. Nothing is changed by a call that raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from gpucache.placement.model import Demand, Node, Placement, Room
-from gpucache.placement.policies import Policy, by_name, checked
+from gpucache.placement import _scores, choice
+from gpucache.placement.books import Books
+from gpucache.placement.model import LARGEST_BYTES, Demand, Node, Placement, Room
+from gpucache.placement.policies import BY_NAME, PACKED_POPULAR_PERCENT, Fgd, Packed, Policy, by_name
+from gpucache.placement.reasons import why_never, why_not_now
+from gpucache.placement.shapes import POPULAR_PERCENT, PRIOR, Shape, fragment, popular_shapes
 
-EPSILON = 1e-9
-"""Shares are sums of fractions; a tenth ten times is all of a GPU."""
+LEARN_FROM = 64
+"""Demands seen before a cluster that was told nothing expects more like them; again at every doubling."""
 
 
-@dataclass
-class _State:
-    """What of one node is taken."""
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that a cluster knows beside its nodes."""
 
-    node: Node
-    cpus: float = 0.0
-    memory_bytes: int = 0
-    shares: list[float] = field(default_factory=list)
-    gpu_bytes: list[int] = field(default_factory=list)
-    foreign_bytes: list[int] = field(default_factory=list)
-
-    def room(self) -> Room:
-        gpus = range(len(self.node.gpus))
-        return Room(
-            self.node,
-            self.node.cpus - self.cpus,
-            self.node.memory_bytes - self.memory_bytes,
-            tuple(1.0 - self.shares[i] for i in gpus),
-            tuple(self.node.gpus[i].memory_bytes - self.gpu_bytes[i] - self.foreign_bytes[i] for i in gpus),
-        )
+    placements: tuple[Placement, ...]
+    foreign_bytes: Mapping[str, int]
+    next_id: int
+    decisions: int
+    asked: Mapping[Demand, int]
+    shapes: tuple[Shape, ...]
 
 
 class Cluster:
@@ -44,172 +39,290 @@ class Cluster:
     Args:
         nodes: Their names must differ.
         policy: A name (see policies.BY_NAME), or a function that scores a place.
+        expected: The demands that are to come, or like those that are, with their numbers: what `fgd` and `packed` weigh.
+            Without them they learn from what is asked.
+        compiled: False has the policy's Python version choose: slow, and the same places.
 
     Raises:
-        ValueError: Two nodes of one name, a negative size, an unknown policy.
+        ValueError: Two nodes or GPUs of one name, a negative size, an unknown policy.
     """
 
-    def __init__(self, nodes: Sequence[Node], policy: str | Policy = "best_fit") -> None:
-        names = [node.name for node in nodes]
-        if len(set(names)) != len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise ValueError(f"nodes must have names of their own; {', '.join(twice)} came twice")
-        for node in nodes:
-            if min([node.cpus, node.memory_bytes, *(gpu.memory_bytes for gpu in node.gpus)]) < 0:
-                raise ValueError(f"node {node.name!r} has a negative size")
-        self._policy = by_name(policy)
-        self._states = {node.name: _state(node) for node in nodes}
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        policy: str | Policy = "packed",
+        *,
+        expected: Iterable[Demand] | Mapping[Demand, int] = (),
+        compiled: bool = True,
+    ) -> None:
+        _refuse_repeated("nodes", [node.name for node in nodes])
+        self._books = Books(nodes)
+        self._index = {node.name: index for index, node in enumerate(nodes)}
+        self._uuids = [tuple(gpu.uuid or f"{node.name}/{i}" for i, gpu in enumerate(node.gpus)) for node in nodes]
+        named = [uuid for uuids in self._uuids for uuid in uuids]
+        _refuse_repeated("GPUs", named)
+        self._gpu_index = {uuid: index for index, uuid in enumerate(named)}
         self._placements: dict[int, Placement] = {}
-        self._next = 1
+        self._next, self._decisions = 1, 0
+        self._given, self._compiled = by_name(policy), compiled
+        self._asked: Counter[Demand] = Counter(expected)
+        self._learns = isinstance(policy, str) and policy in {"fgd", "packed"} and not self._asked
+        self._shapes = self._expected() if self._asked else PRIOR
+        self._chooser = self._make_chooser()
 
     def place(self, demand: Demand) -> Placement | None:
-        """Take the best place for a demand; None if it fits nowhere now (why_not() says what is short)."""
-        best: tuple[float, _State, tuple[int, ...]] | None = None
-        for state in self._states.values():
-            room = state.room()
-            for gpus in _choices(room, demand):
-                score = checked(self._policy(room, demand, gpus), self._policy)
-                if best is None or score > best[0]:
-                    best = (score, state, gpus)
-        if best is None:
+        """Take the best place for a demand; None if it fits nowhere now (why_not() says what is short).
+
+        Raises:
+            ValueError: The demand is a gang; place_gang() places those.
+            PolicyFailed: The policy raised, or gave no number.
+        """
+        if demand.gang != 1:
+            raise ValueError(f"a gang of {demand.gang} is placed by place_gang(), all or nothing")
+        place = self._chooser.choose(demand, self._decisions)
+        self._decisions += 1
+        if self._learns:
+            self._learn(demand)
+        if place is None:
             return None
-        _, state, gpus = best
-        placement = Placement(
-            self._next,
-            state.node.name,
-            demand,
-            gpus,
-            tuple(state.node.gpus[i].uuid or f"{state.node.name}/{i}" for i in gpus),
-            max((_bytes_on(state.node, i, demand) for i in gpus), default=0),
-        )
+        node, gpus = place
+        placement = self._placement(self._next, node, gpus, demand)
         self._next += 1
-        self._take(state, placement, 1)
+        self._books.take(node, gpus, demand)
         self._placements[placement.id] = placement
         return placement
+
+    def place_many(self, demands: Sequence[Demand], *, all_or_nothing: bool = False) -> list[Placement | None]:
+        """Place several, higher priorities first, in their order; the answers are in the order of the demands.
+
+        Args:
+            demands: None of them a gang.
+            all_or_nothing: Place them all, or have the cluster as it was and only None in the answer.
+        """
+        answers: list[Placement | None] = [None] * len(demands)
+        before, tried = (self._next, self._decisions, self._shapes, self._chooser), list[Demand]()
+        try:
+            for index in sorted(range(len(demands)), key=lambda index: -demands[index].priority):
+                answers[index] = self.place(demands[index])
+                tried.append(demands[index])
+                if all_or_nothing and answers[index] is None:
+                    break
+        except Exception:
+            self._undo(answers, before, tried)
+            raise
+        if all_or_nothing and None in answers:
+            self._undo(answers, before, tried)
+            return [None] * len(demands)
+        return answers
+
+    def place_gang(self, demand: Demand) -> tuple[Placement, ...] | None:
+        """Place all members of a gang, or none (None)."""
+        members = self.place_many([replace(demand, gang=1)] * demand.gang, all_or_nothing=True)
+        placed = tuple(member for member in members if member is not None)
+        return placed if len(placed) == demand.gang else None
 
     def release(self, placement: Placement) -> None:
         """Give a place back.
 
         Raises:
-            KeyError: It is not placed here, or was released before; nothing changed.
+            KeyError: It is not placed here, was released before, or its node is gone; nothing changed.
         """
         if self._placements.get(placement.id) != placement:
-            raise KeyError(f"placement {placement.id} is not on this cluster; was it released before?")
+            raise KeyError(
+                f"placement {placement.id} is not on this cluster; was it released before, or its node removed?"
+            )
         del self._placements[placement.id]
-        self._take(self._states[placement.node], placement, -1)
+        self._books.take(self._index[placement.node], placement.gpu_indices, placement.demand, -1)
+
+    def remove_node(self, name: str) -> tuple[Placement, ...]:
+        """A node is gone, and what was placed on it with it: those placements, to be placed again by whoever asked.
+
+        Raises:
+            KeyError: No such node, or it is gone already; nothing changed.
+        """
+        index = self._node(name)
+        if not self._books.alive[index]:
+            raise KeyError(f"node {name!r} is gone already")
+        lost = tuple(placement for placement in self._placements.values() if placement.node == name)
+        for placement in lost:
+            self.release(placement)
+        self._books.alive[index] = 0
+        self._books.version[index] += 1
+        return lost
+
+    def return_node(self, name: str) -> None:
+        """A node that was removed is back, empty.
+
+        Raises:
+            KeyError: There was no such node.
+        """
+        index = self._node(name)
+        self._books.alive[index] = 1
+        self._books.version[index] += 1
 
     def observe(self, foreign_bytes: Mapping[str, int]) -> None:
-        """Say how much memory others than this cluster's placements use, by GPU uuid; GPUs not named keep what they had."""
-        for state in self._states.values():
-            for index, gpu in enumerate(state.node.gpus):
-                state.foreign_bytes[index] = max(0, foreign_bytes.get(gpu.uuid, state.foreign_bytes[index]))
+        """Say how much memory others than this cluster's placements use, by GPU uuid; GPUs not named keep what they had.
+
+        Raises:
+            KeyError: There is no GPU of that uuid here; nothing changed.
+            ValueError: Negative or absurd; nothing changed.
+        """
+        for uuid, nbytes in foreign_bytes.items():
+            if uuid not in self._gpu_index:
+                raise KeyError(f"no GPU {uuid!r} on this cluster")
+            if not 0 <= nbytes <= LARGEST_BYTES:
+                raise ValueError(f"GPU {uuid!r}: {nbytes} bytes used by others is no size")
+        for uuid, nbytes in foreign_bytes.items():
+            self._books.set_foreign(self._gpu_index[uuid], int(nbytes))
+        for index in range(len(self._index)):
+            self._books.version[index] += 1
+
+    def set_holds(self, node: str, names: Iterable[str]) -> None:
+        """Say which residents and artifacts a node holds now."""
+        index = self._node(node)
+        self._books.holds[index] = frozenset(names)
+        self._books.version[index] += 1
 
     def why_not(self, demand: Demand) -> str | None:
-        """Why a demand fits nowhere: which limit, on how many nodes. None if it fits somewhere now."""
-        reasons: dict[str, int] = {}
-        for state in self._states.values():
-            reason = _what_is_short(state.room(), demand)
-            if reason is None:
-                return None
-            reasons[reason] = reasons.get(reason, 0) + 1
-        if not reasons:
-            return "there are no nodes"
-        told = sorted(reasons.items(), key=lambda item: -item[1])
-        return "; ".join(f"{reason} on {count} of {len(self._states)} nodes" for reason, count in told)
+        """Why a demand fits nowhere: which limit, on how many nodes, and what is nearest; None if it fits somewhere now."""
+        if demand.gang > 1:
+            return self._why_no_gang(demand)
+        return why_not_now(self._books, demand)
+
+    def never_fits(self, demand: Demand) -> str | None:
+        """Why a demand would not fit if the cluster were empty, with the largest that would; None if it would."""
+        return why_never(self._books, demand)
 
     def ever_fits(self, demand: Demand) -> bool:
         """Whether the demand would fit on this cluster if it were empty."""
-        return any(_what_is_short(_state(state.node).room(), demand) is None for state in self._states.values())
+        return why_never(self._books, demand) is None
 
     def rooms(self) -> tuple[Room, ...]:
         """What is left on each node."""
-        return tuple(state.room() for state in self._states.values())
+        return tuple(
+            self._books.room(index, self._decisions) for index in range(len(self._index)) if self._books.alive[index]
+        )
 
-    def snapshot(self) -> tuple[Placement, ...]:
-        """All placements: with the nodes, all there is to know."""
-        return tuple(self._placements.values())
+    def fragmentation(self) -> float:
+        """The part of the GPU share left that the expected demands could not use, 0..1."""
+        weight = sum(shape.weight for shape in self._shapes)
+        left = sum(sum(room.share_milli) for room in self.rooms())
+        unused = sum(
+            fragment(room.cpu_milli, room.share_milli, [gpu.model for gpu in room.node.gpus], self._shapes)
+            for room in self.rooms()
+        )
+        return unused / (left * weight) if left else 0.0
 
-    def restore(self, placements: Sequence[Placement]) -> None:
-        """Have exactly these placements, as snapshot() gave them.
+    def snapshot(self) -> Snapshot:
+        """All there is to know beside the nodes: restore() makes a cluster that goes on in the same way."""
+        foreign = {uuid: self._books.foreign[gpu] for uuid, gpu in self._gpu_index.items() if self._books.foreign[gpu]}
+        placements = tuple(self._placements.values())
+        return Snapshot(placements, foreign, self._next, self._decisions, dict(self._asked), self._shapes)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Be as when the snapshot was taken, of this cluster or one of the same nodes. Nodes that are gone stay gone.
 
         Raises:
-            KeyError: One names a node that is not here; nothing changed.
+            KeyError: It names a node or GPU that is not here; nothing changed.
+            ValueError: Its placements take more than there is; nothing changed.
         """
-        missing = [placement.node for placement in placements if placement.node not in self._states]
-        if missing:
-            raise KeyError(f"no node {missing[0]!r} on this cluster")
-        fresh = {name: _state(state.node) for name, state in self._states.items()}
-        for name, state in fresh.items():
-            state.foreign_bytes = self._states[name].foreign_bytes
-        for placement in placements:
-            self._take(fresh[placement.node], placement, 1)
-        self._states = fresh
-        self._placements = {placement.id: placement for placement in placements}
-        self._next = max(self._placements, default=0) + 1
+        fresh = Cluster(self._books.nodes, self._given, compiled=self._compiled)
+        fresh._books.holds = list(self._books.holds)
+        fresh._books.alive[:] = self._books.alive
+        for placement in snapshot.placements:
+            node = fresh._node(placement.node)
+            if not fresh._books.alive[node]:
+                raise KeyError(f"node {placement.node!r} is gone")
+            fits = set(fresh._books.fitting(node, placement.demand))
+            if not fits.issuperset(placement.gpu_indices) or placement.id in fresh._placements:
+                raise ValueError(f"placement {placement.id} takes what is not there or taken already: {placement}")
+            fresh._books.take(node, placement.gpu_indices, placement.demand)
+            if min(fresh._books.cpu_left[node], fresh._books.memory_left[node]) < 0:
+                raise ValueError(f"placement {placement.id} takes more CPUs or memory than node {placement.node!r} has")
+            fresh._placements[placement.id] = placement
+        fresh.observe(snapshot.foreign_bytes)
+        self._books, self._placements = fresh._books, fresh._placements
+        self._next, self._decisions = snapshot.next_id, snapshot.decisions
+        self._asked, self._shapes = Counter(snapshot.asked), snapshot.shapes
+        self._chooser = self._make_chooser()
 
     def check_integrity(self) -> None:
         """See that what is taken is what the placements say. Raises AssertionError: a bug of gpucache."""
-        counted = {name: _state(state.node) for name, state in self._states.items()}
+        counted = Books(self._books.nodes)
         for placement in self._placements.values():
-            self._take(counted[placement.node], placement, 1)
-        for name, state in self._states.items():
-            same = counted[name].gpu_bytes == state.gpu_bytes and counted[name].memory_bytes == state.memory_bytes
-            near = all(abs(a - b) < 1e-6 for a, b in zip(counted[name].shares, state.shares, strict=True))
-            if not same or not near:
-                raise AssertionError(f"node {name!r} does not add up: {state} against {counted[name]}")
+            counted.take(self._index[placement.node], placement.gpu_indices, placement.demand)
+        for gpu, nbytes in enumerate(self._books.foreign[: len(self._gpu_index)]):
+            counted.set_foreign(gpu, nbytes)
+        for column in ("cpu_left", "memory_left", "share_left", "bytes_left", "kind_counts"):
+            have, should = (list(getattr(books, column)) for books in (self._books, counted))
+            if have[: len(should)] != should:
+                raise AssertionError(f"{column} does not add up: {have} against {should}")
+        if any(left < 0 for column in ("cpu_left", "memory_left", "share_left") for left in getattr(counted, column)):
+            raise AssertionError("more is promised than there is")
 
-    @staticmethod
-    def _take(state: _State, placement: Placement, sign: int) -> None:
-        demand = placement.demand
-        state.cpus += sign * demand.cpus
-        state.memory_bytes += sign * demand.memory_bytes
-        for index in placement.gpu_indices:
-            state.shares[index] = max(0.0, state.shares[index] + sign * min(1.0, demand.gpus))
-            state.gpu_bytes[index] += sign * _bytes_on(state.node, index, demand)
+    def _make_chooser(self) -> choice.Chooser | _scores.Chooser:
+        policy = self._given
+        if policy is BY_NAME["fgd"]:
+            policy = Fgd(self._shapes)
+        elif policy is BY_NAME["packed"]:
+            policy = Packed(self._shapes, self._books.nodes)
+        code = getattr(policy, "code", None) or next(
+            (name for name in _scores.CODES if BY_NAME.get(name) is policy), None
+        )
+        if not self._compiled or code is None:
+            return choice.Chooser(self._books, policy)
+        return _scores.Chooser(self._books, policy, code)
+
+    def _expected(self) -> tuple[Shape, ...]:
+        percent = PACKED_POPULAR_PERCENT if self._given is BY_NAME["packed"] else POPULAR_PERCENT
+        return popular_shapes(self._asked, percent)
+
+    def _learn(self, demand: Demand) -> None:
+        self._asked[demand] += 1
+        seen = self._decisions
+        if seen >= LEARN_FROM and seen & (seen - 1) == 0:
+            self._shapes = self._expected()
+            self._chooser = self._make_chooser()
+
+    def _placement(self, number: int, node: int, gpus: tuple[int, ...], demand: Demand) -> Placement:
+        uuids, first = self._uuids[node], self._books.gpu_first[node]
+        nbytes = max([self._books.bytes_on(first + gpu, demand) for gpu in gpus], default=0)
+        return Placement(
+            number, self._books.nodes[node].name, demand, gpus, tuple([uuids[gpu] for gpu in gpus]), nbytes
+        )
+
+    def _undo(
+        self,
+        answers: Iterable[Placement | None],
+        before: tuple[int, int, tuple[Shape, ...], choice.Chooser | _scores.Chooser],
+        tried: Iterable[Demand],
+    ) -> None:
+        for placement in answers:
+            if placement is not None:
+                self.release(placement)
+        self._next, self._decisions, self._shapes, self._chooser = before
+        if self._learns:
+            self._asked.subtract(tried)
+            self._asked = +self._asked
+
+    def _why_no_gang(self, demand: Demand) -> str | None:
+        before, placed = self.snapshot(), 0
+        try:
+            while placed < demand.gang and self.place(replace(demand, gang=1)) is not None:
+                placed += 1
+            if placed == demand.gang:
+                return None
+            return f"{placed} of {demand.gang} members of the gang fit; then {why_not_now(self._books, demand)}"
+        finally:
+            self.restore(before)
+
+    def _node(self, name: str) -> int:
+        if name not in self._index:
+            raise KeyError(f"no node {name!r} on this cluster")
+        return self._index[name]
 
 
-def _state(node: Node) -> _State:
-    count = len(node.gpus)
-    return _State(node, shares=[0.0] * count, gpu_bytes=[0] * count, foreign_bytes=[0] * count)
-
-
-def _bytes_on(node: Node, index: int, demand: Demand) -> int:
-    """What a demand takes of a GPU's memory: what it declares, else what its share amounts to."""
-    if demand.gpu_memory_bytes is not None:
-        return demand.gpu_memory_bytes
-    return int(node.gpus[index].memory_bytes * min(1.0, demand.gpus))
-
-
-def _choices(room: Room, demand: Demand) -> Iterator[tuple[int, ...]]:
-    """The sets of GPUs on a node that a demand could have."""
-    if _what_is_short(room, demand) is not None:
-        return
-    fitting = [index for index in range(len(room.shares)) if _gpu_fits(room, demand, index)]
-    if demand.gpus == 0:
-        yield ()
-    elif demand.gpus < 1:
-        yield from ((index,) for index in fitting)
-    else:
-        yield tuple(fitting[: int(demand.gpus)])
-
-
-def _gpu_fits(room: Room, demand: Demand, index: int) -> bool:
-    model = room.node.gpus[index].model
-    if demand.models and model not in demand.models:
-        return False
-    return room.shares[index] + EPSILON >= min(1.0, demand.gpus) and room.gpu_bytes[index] >= _bytes_on(
-        room.node, index, demand
-    )
-
-
-def _what_is_short(room: Room, demand: Demand) -> str | None:
-    if room.cpus + EPSILON < demand.cpus:
-        return "too few CPUs"
-    if room.memory_bytes < demand.memory_bytes:
-        return "too little memory"
-    if demand.gpus == 0:
-        return None
-    if demand.models and not any(gpu.model in demand.models for gpu in room.node.gpus):
-        return f"no GPU of model {' or '.join(demand.models)}"
-    fitting = sum(_gpu_fits(room, demand, index) for index in range(len(room.shares)))
-    return None if fitting >= max(1, int(demand.gpus)) else "too few GPUs with room"
+def _refuse_repeated(what: str, names: Sequence[str]) -> None:
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise ValueError(f"{what} must have names of their own; {', '.join(twice)} came twice")

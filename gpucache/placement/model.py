@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+
+MILLI = 1000
+"""CPUs and GPU shares are counted in thousandths, as whole numbers: a tenth ten times is exactly all of a GPU."""
+
+LARGEST_BYTES = 2**53
+LARGEST_CPUS, LARGEST_GPUS = 16_000, 1_000
+"""More than this of one node is a mistake of units; and the products that policies make of such numbers fit 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU that can be shared.
+    """A GPU that can be shared, or a MIG slice: to placement a slice is a GPU of its own model and memory.
 
     Attributes:
         memory_bytes: What a task can have of its memory, at most.
-        model: Its model, for demands that name some; empty matches any.
+        model: Its model, for demands that name some; empty matches only demands that name none.
         uuid: Its name; made from the node's and its index where it is empty.
     """
 
@@ -22,12 +30,22 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine: CPUs, host memory and GPUs."""
+    """A machine: CPUs, host memory and GPUs.
+
+    Attributes:
+        holds: Names of the weights and artifacts that are resident there, for demands that want to be near them.
+    """
 
     name: str
     cpus: float
     memory_bytes: int
     gpus: tuple[Gpu, ...] | list[Gpu] = ()
+    holds: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        amounts = (self.memory_bytes, *(gpu.memory_bytes for gpu in self.gpus))
+        if not all(0 <= amount <= LARGEST_BYTES for amount in amounts) or not 0 <= self.cpus <= LARGEST_CPUS:
+            raise ValueError(f"node {self.name!r} has a negative or absurd size: {self}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +53,13 @@ class Demand:
     """What a task needs while it runs.
 
     Attributes:
-        gpus: A share below 1 of one GPU, or a whole number of GPUs of which nobody else has anything.
+        gpus: A share below 1 of one GPU (to a thousandth), or a whole number of GPUs of which nobody else has anything.
         gpu_memory_bytes: On each GPU; None: what the share amounts to.
         cpus, memory_bytes: Of the node.
         models: Allowed GPU models; empty: any.
+        near: Names of residents and artifacts it would like to be beside; only the policy `locality` looks at them.
+        gang: So many tasks of this kind must be placed together, or none (see Cluster.place_gang).
+        priority: place_many() serves higher ones first.
     """
 
     gpus: float = 0
@@ -46,13 +67,40 @@ class Demand:
     cpus: float = 0
     memory_bytes: int = 0
     models: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
+    gang: int = 1
+    priority: int = 0
 
     def __post_init__(self) -> None:
-        amounts = (self.gpus, self.gpu_memory_bytes or 0, self.cpus, self.memory_bytes)
-        if not all(amount >= 0 for amount in amounts):
+        nbytes = (self.gpu_memory_bytes or 0, self.memory_bytes)
+        if not all(amount >= 0 for amount in (self.gpus, self.cpus, *nbytes)):
             raise ValueError(f"{self} asks for less than nothing; every amount is 0 or more")
+        if max(nbytes) > LARGEST_BYTES or self.cpus > LARGEST_CPUS or self.gpus > LARGEST_GPUS:
+            raise ValueError(
+                f"{self} asks for more than {LARGEST_CPUS:,} CPUs, {LARGEST_GPUS:,} GPUs or {LARGEST_BYTES:,} bytes "
+                "of one node; are the units right?"
+            )
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError(f"gpus={self.gpus} is neither a share below 1 nor a whole number")
+        if 0 < self.gpus * MILLI < 0.5:
+            raise ValueError(f"gpus={self.gpus} is less than a thousandth of a GPU, the smallest share")
+        if self.gang < 1:
+            raise ValueError(f"gang={self.gang}; a gang has at least one member")
+
+    @property
+    def gpu_count(self) -> int:
+        """GPUs it has something of."""
+        return math.ceil(self.gpus)
+
+    @property
+    def share_milli(self) -> int:
+        """What it takes of each of them."""
+        return min(MILLI, round(self.gpus * MILLI))
+
+    @property
+    def cpu_milli(self) -> int:
+        """CPUs in thousandths."""
+        return round(self.cpus * MILLI)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +117,30 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What is left on a node: the form in which policies see it. Shares are 0..1 per GPU."""
+    """What is left on a node: the form in which policies see it.
+
+    Attributes:
+        index: The node's place in the order of the cluster.
+        decision: How many places were sought before this one: what policies that draw lots draw them from.
+        kinds: How many placements of each kind are on the node: "share", or the number of whole GPUs.
+    """
 
     node: Node
-    cpus: float
+    cpu_milli: int
     memory_bytes: int
-    shares: tuple[float, ...] = ()
+    share_milli: tuple[int, ...] = ()
     gpu_bytes: tuple[int, ...] = field(default=())
+    index: int = 0
+    decision: int = 0
+    kinds: tuple[tuple[str, int], ...] = ()
+    holds: frozenset[str] = frozenset()
+
+    @property
+    def cpus(self) -> float:
+        """CPUs left."""
+        return self.cpu_milli / MILLI
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """What is left of each GPU, 0..1."""
+        return tuple(share / MILLI for share in self.share_milli)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpucache.errors import PolicyFailed
 from gpucache.placement import Cluster, Demand, Gpu, Node
 from gpucache.placement.policies import BY_NAME
 
@@ -42,7 +43,7 @@ def test_memory_limits_as_well_as_share() -> None:
     demand = Demand(gpus=0.1, gpu_memory_bytes=8 * GIB)
 
     assert cluster.place(demand) is None
-    assert cluster.why_not(demand) == "too few GPUs with room on 1 of 1 nodes"
+    assert (cluster.why_not(demand) or "").startswith("too few GPUs with room on 1 of 1 nodes; nearest: n1 with 8 CPUs")
     assert cluster.ever_fits(demand)
 
 
@@ -120,3 +121,157 @@ def test_books_always_add_up(policy: str, demands: list[tuple[float, int]]) -> N
 
     assert [room.cpus for room in cluster.rooms()] == [room.cpus for room in fresh]
     assert all(share > 1 - 1e-6 for room in cluster.rooms() for share in room.shares)
+
+
+def state(cluster: Cluster) -> object:
+    return cluster.snapshot(), cluster.rooms()
+
+
+def raises(room: object, demand: object, gpus: object) -> float:
+    raise RuntimeError("boom")
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (raises, "RuntimeError: boom"),
+        (lambda room, demand, gpus: float("nan"), "NaN"),
+        (lambda room, demand, gpus: "best", "'best'"),
+        (lambda room, demand, gpus: None, "None"),
+    ],
+)
+def test_a_broken_policy_is_named_and_changes_nothing(policy: object, said: str) -> None:
+    """What it did, and the cluster as before."""
+    cluster = Cluster([machine()], policy=policy)
+    before = state(cluster)
+
+    with pytest.raises(PolicyFailed, match=said):
+        cluster.place(Demand(gpus=0.5))
+
+    assert state(cluster) == before
+    cluster.check_integrity()
+
+
+def test_a_users_policy_chooses() -> None:
+    """The highest score wins, whatever the compiled policies would say."""
+    cluster = Cluster(
+        [machine("a"), machine("b")], policy=lambda room, demand, gpus: room.node.name == "b" and gpus == (1,)
+    )
+
+    place = cluster.place(Demand(gpus=0.5))
+
+    assert place is not None
+    assert place.gpu_uuids == ("b-1",)
+
+
+def test_demands_that_can_never_fit_are_told_the_largest() -> None:
+    """Said at once, with what would fit."""
+    cluster = Cluster([machine(gpus=2)])
+
+    why = cluster.why_not(Demand(gpus=3))
+
+    assert why is not None
+    assert why.startswith("never fits: the largest node there is has 8 CPUs")
+    assert "2 GPUs" in why
+    assert cluster.why_not(Demand(gpus=2)) is None
+
+
+def test_gangs_are_placed_whole_or_not_at_all() -> None:
+    """Three of four fit: none is placed, and the reason counts them."""
+    cluster = Cluster([machine("a", gpus=2), machine("b", gpus=1)])
+    before = state(cluster)
+
+    assert cluster.place_gang(Demand(gpus=1, gang=4)) is None
+    assert state(cluster) == before
+    assert (cluster.why_not(Demand(gpus=1, gang=4)) or "").startswith("3 of 4 members")
+    placed = cluster.place_gang(Demand(gpus=1, gang=3))
+    assert placed is not None
+    assert len({place.gpu_uuids for place in placed}) == 3
+    with pytest.raises(ValueError, match="place_gang"):
+        cluster.place(Demand(gpus=1, gang=2))
+
+
+def test_higher_priorities_are_placed_first() -> None:
+    """The answers stand in the order of the demands."""
+    cluster = Cluster([machine(gpus=1)])
+
+    low, high = cluster.place_many([Demand(gpus=1), Demand(gpus=1, priority=5)])
+
+    assert low is None
+    assert high is not None
+
+
+def test_a_node_that_vanishes_takes_its_placements() -> None:
+    """They are given back to the caller, can't be released, and nothing is placed there until it returns."""
+    cluster = Cluster([machine("a", gpus=1)])
+    place = cluster.place(Demand(gpus=1))
+
+    assert cluster.remove_node("a") == (place,)
+    assert place is not None
+    with pytest.raises(KeyError, match="node removed"):
+        cluster.release(place)
+    with pytest.raises(KeyError, match="gone already"):
+        cluster.remove_node("a")
+    assert cluster.place(Demand(gpus=1)) is None
+    cluster.return_node("a")
+    assert cluster.place(Demand(gpus=1)) is not None
+    cluster.check_integrity()
+
+
+def test_readings_are_checked_as_a_whole() -> None:
+    """A GPU that is not there, or a negative size: no reading of that call counts."""
+    cluster = Cluster([machine(gpus=1)])
+    before = state(cluster)
+
+    with pytest.raises(KeyError, match="no GPU 'n2-0'"):
+        cluster.observe({"n1-0": GIB, "n2-0": GIB})
+    with pytest.raises(ValueError, match="no size"):
+        cluster.observe({"n1-0": -1})
+    assert state(cluster) == before
+
+
+def test_restore_refuses_what_does_not_fit() -> None:
+    """A snapshot of a larger cluster, and one with a place taken twice; the state stays."""
+    large, small = Cluster([machine(gpus=2)]), Cluster([machine(gpus=1)])
+    large.place(Demand(gpus=2))
+    before = state(small)
+
+    with pytest.raises(ValueError, match="not there"):
+        small.restore(large.snapshot())
+    with pytest.raises(KeyError, match="no node"):
+        Cluster([machine("other")]).restore(large.snapshot())
+    assert state(small) == before
+
+
+def test_restored_clusters_go_on_alike() -> None:
+    """Lots, learned shapes and numbers continue where the snapshot was taken."""
+    for policy in ("random", "packed"):
+        one = Cluster([machine(f"n{i}") for i in range(4)], policy)
+        for turn in range(70):
+            place = one.place(Demand(gpus=(0.1, 0.2)[turn % 2]))
+            if place is not None and turn % 3 == 0:
+                one.release(place)
+        other = Cluster([machine(f"n{i}") for i in range(4)], policy)
+        other.restore(one.snapshot())
+
+        for _ in range(70):
+            assert one.place(Demand(gpus=0.01)) == other.place(Demand(gpus=0.01))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Demand(cpus=float("inf")),
+        lambda: Demand(memory_bytes=2**60),
+        lambda: Demand(gpus=5000),
+        lambda: Demand(gpus=0.0001),
+        lambda: Demand(gang=0),
+        lambda: Node("n", float("nan"), 0),
+        lambda: Node("n", 1, 2**60),
+        lambda: Cluster([Node("n", 1, 0, [Gpu(0, uuid="x"), Gpu(0, uuid="x")])]),
+    ],
+)
+def test_absurd_sizes_are_refused(make: object) -> None:
+    """Not finite, larger than any machine, smaller than a share, two GPUs of one name."""
+    with pytest.raises(ValueError, match=r"\w"):
+        make()

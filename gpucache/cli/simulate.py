@@ -1,0 +1,105 @@
+"""`gpucache simulate`: what a cluster would have done with a workload, by policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from gpucache.errors import BadTable
+
+
+@click.command()
+@click.option(
+    "--nodes",
+    "nodes_path",
+    required=True,
+    metavar="FILE",
+    help="CSV: sn,cpu_milli,memory_mib,gpu,model; may be gzipped.",
+)
+@click.option(
+    "--tasks",
+    "tasks_path",
+    required=True,
+    metavar="FILE",
+    help="CSV: name,cpu_milli,memory_mib,num_gpu,gpu_milli[,...].",
+)
+@click.option(
+    "--policy", "policies", multiple=True, default=("packed", "fgd", "best_fit"), show_default=True, metavar="NAME"
+)
+@click.option(
+    "--departures", is_flag=True, help="Tasks end, and what does not fit waits; needs creation_time and deletion_time."
+)
+@click.option("--no-backfill", is_flag=True, help="With --departures: nobody passes a task that waits.")
+@click.option(
+    "--inflate",
+    type=click.FloatRange(0, 10),
+    metavar="RATIO",
+    help="Repeat tasks until RATIO of the GPUs is asked for.",
+)
+@click.option("--seed", default=42, show_default=True, help="Of what is drawn by lot.")
+@click.option("--memory", is_flag=True, help="Count host memory too, not only CPUs and GPU share.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
+def command(
+    nodes_path: str,
+    tasks_path: str,
+    policies: tuple[str, ...],
+    inflate: float | None,
+    seed: int,
+    *,
+    departures: bool,
+    no_backfill: bool,
+    memory: bool,
+    as_json: bool,
+) -> int:
+    """Say what a cluster would have done with a workload, policy by policy."""
+    from gpucache.cli.output import write_json, write_table
+    from gpucache.placement.openb import read_nodes, read_tasks
+    from gpucache.placement.policies import BY_NAME
+    from gpucache.placement.simulation import simulate
+
+    if unknown := [name for name in policies if name not in BY_NAME]:
+        raise click.UsageError(f"no policy {unknown[0]!r}; there are {', '.join(sorted(BY_NAME))}")
+    if departures and inflate is not None:
+        raise click.UsageError("--inflate repeats tasks that stay; it makes no sense with --departures")
+    try:
+        nodes = read_nodes(nodes_path, memory=memory)
+        tasks = read_tasks(tasks_path, memory=memory)
+        rows = simulate(
+            nodes, tasks, policies, departures=departures, backfill=not no_backfill, inflate=inflate, seed=seed
+        )
+    except (BadTable, OSError) as problem:
+        raise click.UsageError(str(problem)) from problem
+    if as_json:
+        write_json("simulation", nodes=len(nodes), gpus=sum(len(node.gpus) for node in nodes), results=rows)
+        return 0
+    write_table(*(_waits(rows) if departures else _allocations(rows)))
+    return 0
+
+
+def _waits(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    columns = {
+        ">tasks": "tasks",
+        ">never fit": "never",
+        ">wait mean s": "wait_mean_s",
+        ">95 % s": "wait_p95_s",
+        ">longest s": "wait_max_s",
+        ">makespan s": "makespan_s",
+        ">allocated %": "allocated_percent",
+    }
+    return ["policy", *columns], [[row["policy"], *(_shown(row[name]) for name in columns.values())] for row in rows]
+
+
+def _allocations(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    marks = list(rows[0]["allocated_percent"]) if rows else []
+    columns = ["policy", ">tasks", ">placed", *(f">allocated at {mark} %" for mark in marks), ">unusable of the rest %"]
+    table = []
+    for row in rows:
+        numbers = (row["tasks"], row["placed"], *row["allocated_percent"].values(), 100 * row["fragmentation"])
+        table.append([row["policy"], *map(_shown, numbers)])
+    return columns, table
+
+
+def _shown(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:,.2f}"

@@ -1,0 +1,67 @@
+"""Why a demand does not fit, in a sentence: which limit, on how many nodes, what is nearest, and what would fit."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gpucache.placement.books import Books
+from gpucache.placement.model import MILLI, Demand
+
+
+def why_not_now(books: Books, demand: Demand) -> str | None:
+    """Why a demand fits nowhere now; None if it does."""
+    never = why_never(books, demand)
+    if never is not None:
+        return never
+    reasons: Counter[str] = Counter()
+    for node in range(len(books.nodes)):
+        reason = books.short(node, demand)
+        if reason is None:
+            return None
+        reasons[reason] += 1
+    told = [f"{reason} on {count} of {len(books.nodes)} nodes" for reason, count in reasons.most_common()]
+    return f"{'; '.join(told)}; nearest: {_nearest(books, demand)}"
+
+
+def why_never(books: Books, demand: Demand) -> str | None:
+    """Why a demand would fit on no node even if all were empty, with the largest that would; None if it would."""
+    if not books.nodes:
+        return "there are no nodes"
+    empty = Books(books.nodes)
+    empty.alive[:] = books.alive
+    if any(empty.short(node, demand) is None for node in range(len(books.nodes))):
+        return None
+    living = [node for node, alive in zip(books.nodes, books.alive, strict=False) if alive]
+    gpus = [gpu for node in living for gpu in node.gpus if not demand.models or gpu.model in demand.models]
+    counts = [sum(not demand.models or gpu.model in demand.models for gpu in node.gpus) for node in living]
+    return (
+        f"never fits: the largest node there is has {max((node.cpus for node in living), default=0):g} CPUs, "
+        f"{max((node.memory_bytes for node in living), default=0):,} bytes of memory and {max(counts, default=0)} GPUs "
+        f"{'of model ' + ' or '.join(demand.models) + ' ' if demand.models else ''}"
+        f"of up to {max((gpu.memory_bytes for gpu in gpus), default=0):,} bytes, not always on one node; "
+        f"asked: {demand.cpus:g} CPUs, {demand.memory_bytes:,} bytes, {demand.gpus:g} GPUs"
+        + (f" of {demand.gpu_memory_bytes:,} bytes" if demand.gpu_memory_bytes is not None else "")
+    )
+
+
+def _nearest(books: Books, demand: Demand) -> str:
+    """The node that lacks least of what is asked, and what it has left."""
+    lacking: list[tuple[float, int]] = []
+    for node in range(len(books.nodes)):
+        if not books.alive[node]:
+            continue
+        parts = [
+            _lack(books.cpu_left[node], demand.cpu_milli),
+            _lack(books.memory_left[node], demand.memory_bytes),
+            _lack(len(books.fitting(node, demand)), demand.gpu_count),
+        ]
+        lacking.append((sum(parts), node))
+    _, node = min(lacking)
+    first, last = books.gpu_first[node], books.gpu_first[node + 1]
+    shares = ", ".join(f"{share / MILLI:g}" for share in books.share_left[first:last])
+    return f"{books.nodes[node].name} with {books.cpu_left[node] / MILLI:g} CPUs and GPU shares {shares or 'none'} left"
+
+
+def _lack(have: int, want: int) -> float:
+    """The part of what is wanted that is not there, 0..1."""
+    return max(0.0, (want - have) / want) if want else 0.0

@@ -1,0 +1,127 @@
+"""The compiled chooser gives the places that the Python policies give; each policy does what it is named for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpucache.placement import Cluster, Demand, Gpu, Node, Placement
+from gpucache.placement._scores import CODES
+from gpucache.placement.policies import Random
+
+GIB = 2**30
+
+demands = st.builds(
+    Demand,
+    gpus=st.sampled_from([0, 0.1, 0.25, 0.5, 0.6, 0.999, 1, 2, 3, 8]),
+    gpu_memory_bytes=st.sampled_from([None, 0, GIB, 20 * GIB]),
+    cpus=st.sampled_from([0, 0.5, 1, 4, 12.345]),
+    memory_bytes=st.sampled_from([0, GIB, 7 * GIB]),
+    models=st.sampled_from([(), ("A",), ("A", "B"), ("C",)]),
+)
+nodes = st.lists(
+    st.tuples(
+        st.sampled_from([0, 2, 8, 96]),
+        st.sampled_from([0, 8 * GIB, 64 * GIB]),
+        st.lists(st.sampled_from([Gpu(16 * GIB, "A"), Gpu(80 * GIB, "B"), Gpu(24 * GIB)]), max_size=5),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@pytest.mark.parametrize("policy", CODES)
+@given(
+    nodes,
+    st.lists(demands, max_size=5),
+    st.lists(st.tuples(demands, st.integers(0, 3), st.integers(0, 9)), max_size=25),
+)
+def test_compiled_places_are_the_oracles(
+    policy: str, have: list[tuple[float, int, list[Gpu]]], expected: list[Demand], asked: list[tuple[Demand, int, int]]
+) -> None:
+    """Whatever is placed, released and read, both choose the same node and GPUs, and the books add up."""
+    machines = [Node(f"n{i}", cpus, memory, gpus) for i, (cpus, memory, gpus) in enumerate(have)]
+    fast = Cluster(machines, policy, expected=expected)
+    slow = Cluster(machines, policy, expected=expected, compiled=False)
+    placed: list[Placement] = []
+    for demand, release, foreign in asked:
+        place = fast.place(demand)
+        assert place == slow.place(demand)
+        if place is not None:
+            placed.append(place)
+            if foreign == 9 and place.gpu_uuids:
+                fast.observe({place.gpu_uuids[0]: GIB})
+                slow.observe({place.gpu_uuids[0]: GIB})
+        if not release and placed:
+            gone = placed.pop(0)
+            fast.release(gone)
+            slow.release(gone)
+    fast.check_integrity()
+
+
+def test_learning_clusters_agree() -> None:
+    """A cluster that learns what to expect learns the same with either chooser."""
+    machines = [Node(f"n{i}", 16, 0, [Gpu(0, "A")] * 4) for i in range(8)]
+    fast, slow = Cluster(machines, "fgd"), Cluster(machines, "fgd", compiled=False)
+    for turn in range(140):
+        demand = Demand(gpus=(0.1, 0.5, 1)[turn % 3], cpus=turn % 4)
+        assert fast.place(demand) == slow.place(demand)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_fgd_leaves_whole_gpus(compiled: bool) -> None:
+    """Where whole GPUs and shares are expected, a share goes where one is shared already."""
+    expected = {Demand(gpus=2): 10, Demand(gpus=0.5): 10}
+    cluster = Cluster(
+        [Node("a", 8, 0, [Gpu(0)] * 2), Node("b", 8, 0, [Gpu(0)] * 3)], "fgd", expected=expected, compiled=compiled
+    )
+
+    places = [cluster.place(Demand(gpus=0.5)) for _ in range(2)]
+
+    assert [(place.node, place.gpu_indices) for place in places if place] == [("b", (0,)), ("b", (0,))]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_packed_keeps_scarce_models(compiled: bool) -> None:
+    """A task that may use any GPU leaves the model that others name, though it comes first."""
+    nodes_ = [Node("scarce", 64, 0, [Gpu(0, "A")] * 2), Node("plenty", 64, 0, [Gpu(0, "B")] * 8)]
+    expected = {Demand(gpus=1, models=("A",)): 10, Demand(gpus=1): 10}
+    cluster = Cluster(nodes_, "packed", expected=expected, compiled=compiled)
+
+    place = cluster.place(Demand(gpus=1))
+
+    assert place is not None
+    assert place.node == "plenty"
+
+
+def test_locality_goes_where_the_weights_are() -> None:
+    """The node that holds more of what is wanted near wins over the better fit."""
+    cluster = Cluster([Node("a", 8, 0, [Gpu(0)]), Node("b", 80, 0, [Gpu(0)] * 8)], "locality")
+    cluster.set_holds("b", ["llama"])
+
+    place = cluster.place(Demand(gpus=0.5, near=("llama",)))
+
+    assert place is not None
+    assert place.node == "b"
+
+
+def test_clustering_keeps_kinds_apart() -> None:
+    """Whole-GPU tasks go to the node that has such tasks, shares to an idle one."""
+    cluster = Cluster([Node(name, 64, 0, [Gpu(0)] * 4) for name in "ab"], "gpu_clustering")
+
+    places = [cluster.place(Demand(gpus=gpus)) for gpus in (1, 0.5, 1, 0.5)]
+
+    assert [place.node for place in places if place] == ["a", "b", "a", "b"]
+
+
+def test_random_follows_its_seed() -> None:
+    """Equal seeds give equal places, other seeds others; all nodes are used."""
+    machines = [Node(f"n{i}", 100, 0) for i in range(4)]
+    runs = []
+    for seed in (1, 1, 2):
+        cluster = Cluster(machines, Random(seed))
+        runs.append([place.node for place in (cluster.place(Demand(cpus=1)) for _ in range(40)) if place])
+
+    assert runs[0] == runs[1] != runs[2]
+    assert set(runs[0]) == {"n0", "n1", "n2", "n3"}
