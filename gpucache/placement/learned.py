@@ -119,7 +119,7 @@ def _grown(one: Observation, input_bytes: int, power: float) -> int:
     if input_bytes <= one.input_bytes:
         return one.peak_bytes
     try:
-        return math.ceil(one.peak_bytes * (input_bytes / max(one.input_bytes, 1)) ** power)
+        return math.ceil(one.peak_bytes * math.pow(input_bytes / max(one.input_bytes, 1), power))
     except OverflowError:
         return 1 << 63  # more than any device has
 
