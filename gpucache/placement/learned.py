@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ENOUGH = 3
 """Fewer observations say nothing about the next call."""
@@ -22,6 +22,9 @@ MARGIN = 0.10
 MARGIN_MIN_BYTES = 64 * 2**20
 LIKE = 2.0
 """Sizes within this factor are alike."""
+
+SMALL_BYTES = 64 * 2**10
+"""Smaller inputs are all alike: what they take is a model's, and a name twice as long does not take twice as much."""
 
 GROWTH_MAX = 3.0
 """The steepest power believed: beyond it two noisy readings would claim the device for ever."""
@@ -72,7 +75,8 @@ def estimate(seen: Sequence[Observation], input_bytes: int, device_bytes: int) -
         input_bytes: The size of this call's arguments.
         device_bytes: What the largest device has: no more is ever asked for.
     """
-    seen = seen[-KEPT:]
+    seen = [replace(one, input_bytes=max(one.input_bytes, SMALL_BYTES)) for one in seen[-KEPT:]]
+    input_bytes = max(input_bytes, SMALL_BYTES)
     well = [one for one in seen if not one.ran_out]
     if len(well) < ENOUGH:
         return Estimate(None, None, f"{len(well)} calls were measured, and {ENOUGH} are needed: the whole device")
@@ -96,7 +100,7 @@ def growth(well: Sequence[Observation]) -> float:
     highest: dict[int, Observation] = {}  # by octave of the size
     for one in well:
         octave = one.input_bytes.bit_length()
-        if one.input_bytes and (octave not in highest or one.peak_bytes > highest[octave].peak_bytes):
+        if octave not in highest or one.peak_bytes > highest[octave].peak_bytes:
             highest[octave] = one
     ordered = sorted(highest.values(), key=lambda one: one.input_bytes)
     powers = [
@@ -119,7 +123,7 @@ def _grown(one: Observation, input_bytes: int, power: float) -> int:
     if input_bytes <= one.input_bytes:
         return one.peak_bytes
     try:
-        return math.ceil(one.peak_bytes * math.pow(input_bytes / max(one.input_bytes, 1), power))
+        return math.ceil(one.peak_bytes * math.pow(input_bytes / one.input_bytes, power))
     except OverflowError:
         return 1 << 63  # more than any device has
 
@@ -146,4 +150,4 @@ def _alike(one_bytes: int, other_bytes: int) -> bool:
 
 
 def _distance(one_bytes: int, other_bytes: int) -> float:
-    return abs(math.log((one_bytes + 1) / (other_bytes + 1)))
+    return abs(math.log(one_bytes / other_bytes))
