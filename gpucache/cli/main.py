@@ -26,6 +26,7 @@ VERBS = {
     "gc": "Free room in the store; says what it would do, does it with --apply.",
     "verify": "Check every row and every byte of the store.",
     "top": "Show what the GPUs hold and do, now and again.",
+    "serve": "Serve metrics of the GPUs and the store.",
     "doctor": "Say whether everything that gpucache needs is there.",
 }
 
