@@ -53,7 +53,7 @@ def observe(store: Store, task: str, seen: Observation) -> None:
 
 def observed(store: Store, task: str) -> list[Observation]:
     """What calls of a task took, oldest first."""
-    found = []
+    found: list[Observation] = []
     for _, row in store.table_scan(TABLE, prefix=hash128(task.encode())):
         try:
             read = _decode(row)
