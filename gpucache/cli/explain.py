@@ -14,12 +14,18 @@ from gpucache.cli.flows import FLOW_CONTEXT, opened, session_options, split, sta
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[--ARG VALUE]...")
 @click.option("--task", metavar="NAME", help="Only the calls of this task.")
 @click.option("--code", "with_code", is_flag=True, help="Show the old and the new code of functions that changed.")
+@click.option(
+    "--demand", metavar="TASK", help="What calls of this task took of a GPU, and what the next would ask for."
+)
+@click.option("--input-bytes", type=click.IntRange(min=0), help="With --demand: for an input of this size.")
 @session_options
 def command(  # noqa: PLR0917  # click passes them by name
     target: str,
     arguments: tuple[str, ...],
     task: str | None,
     with_code: bool,
+    demand: str | None,
+    input_bytes: int | None,
     store: str | None,
     runtime: str | None,
     as_json: bool,
@@ -31,6 +37,11 @@ def command(  # noqa: PLR0917  # click passes them by name
     from gpucache.cli.output import write_json
     from gpucache.cli.views import write_calls, write_code, write_planned
 
+    if demand is not None:
+        from gpucache.cli.demand import explain_demand
+
+        start_on_a_store(store, runtime)
+        return explain_demand(demand, input_bytes, as_json=as_json)
     if split(target)[0].endswith(".py"):
         with users_output(as_json=as_json):
             flow, values = opened(target, arguments, store, runtime)

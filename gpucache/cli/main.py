@@ -29,6 +29,7 @@ VERBS = {
     "verify": "Check every row and every byte of the store.",
     "top": "Show what the GPUs hold and do, now and again.",
     "simulate": "Say what a cluster would have done with a workload, by policy.",
+    "serve": "Serve metrics of the GPUs and the store.",
     "doctor": "Say whether everything that gpucache needs is there.",
 }
 

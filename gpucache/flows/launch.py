@@ -5,19 +5,24 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gpucache.events import State
+from gpucache.events import Degraded, State, hooks
+from gpucache.flows.demands import input_bytes, is_out_of_memory, next_demand, observe
 from gpucache.flows.future import Arrived, Future, futures_in
 from gpucache.flows.identify import Called
 from gpucache.flows.in_process import why
 from gpucache.flows.watcher import Why
 from gpucache.memo import Key, current_watch, lookup, note_hit
+from gpucache.placement.learned import Observation
 
 if TYPE_CHECKING:
     from gpucache.flows.remote import Reply
     from gpucache.flows.session import Session
     from gpucache.flows.watcher import Watched
+    from gpucache.runtime.demand import Resources
+    from gpucache.runtime.driver import Driver
 
 
 def after(futures: Iterable[concurrent.futures.Future[Any]], go: Callable[[], None]) -> None:
@@ -49,6 +54,7 @@ class Launch:
         self._called: Called | None = None
         self._why = Why()
         self._watch = current_watch()  # of the body that submits this, if one does
+        self._learned_bytes: int | None = None  # what was asked for because earlier calls took so much
 
     def go(self) -> None:
         """All inputs are done: go on, and let whatever goes wrong reach the future."""
@@ -82,7 +88,7 @@ class Launch:
         self._why = why(self._session, called, self._watched)
         self._send()
 
-    def _send(self) -> None:
+    def _send(self, *, alone: bool = False) -> None:
         from gpucache.flows.remote import parcel, run_parcel
 
         driver = self._session.driver  # first: the parcel says what has changed since workers got their environment
@@ -92,7 +98,7 @@ class Launch:
             run_parcel,
             (packed,),
             {},
-            resources=options.resources(),
+            resources=self._resources(driver, alone=alone),
             retries=options.retries,
             timeout_s=options.timeout_s,
             name=self._task.name,
@@ -102,12 +108,47 @@ class Launch:
         self._future.state = State.RUNNING
         inner.add_done_callback(self._landed)
 
+    def _resources(self, driver: Driver, *, alone: bool) -> Resources:
+        """What the call asks for; with gpu_memory="auto", what was learned. `alone`: a GPU that nobody else is on."""
+        options = self._task.options
+        asked, self._learned_bytes = options.resources(), None
+        if not options.gpus or options.gpu_memory_bytes is not None:
+            return asked
+        if alone:
+            return replace(asked, gpus=max(1, options.gpus), gpu_memory_bytes=None)
+        device_bytes = driver.largest_gpu_bytes()
+        if device_bytes is None:
+            return asked
+        size = input_bytes(self._values)
+        self._learned_bytes = next_demand(self._session.store, self._task.name, size, device_bytes).memory_bytes
+        return asked if self._learned_bytes is None else replace(asked, gpu_memory_bytes=self._learned_bytes)
+
+    def _runs_again(self, problem: BaseException) -> bool:
+        """Whether the call was sent once more, alone: it ran out of a memory that was learned and not declared."""
+        given_bytes = self._learned_bytes
+        if given_bytes is None or not is_out_of_memory(problem):
+            return False
+        ran_out = Observation(input_bytes(self._values), given_bytes, 0.0, ran_out=True)
+        observe(self._session.store, self._task.name, ran_out)
+        why = f"it ran out of the {given_bytes:,} bytes that earlier calls taught; the next asks for twice that"
+        hooks.emit(Degraded(f"task {self._task.name!r} runs again, alone on a GPU", why))
+        self._send(alone=True)
+        return True
+
+    def _learn(self, reply: Reply) -> None:
+        if reply.gpu_peak_bytes is not None and reply.seconds is not None and self._task.options.gpus:
+            taken = Observation(input_bytes(self._values), reply.gpu_peak_bytes, reply.seconds)
+            observe(self._session.store, self._task.name, taken)
+
     def _landed(self, inner: concurrent.futures.Future[Reply]) -> None:
         try:
+            if not inner.cancelled() and inner.exception() is not None and self._runs_again(_problem_of(inner)):
+                return
             if inner.cancelled() or inner.exception() is not None:
                 self._fail(_problem_of(inner), State.SKIPPED if inner.cancelled() else State.FAILED)
                 return
             reply = inner.result()
+            self._learn(reply)
             arrived = Arrived(self._session.store, reply.result)
             if self._called is not None and reply.record_key is not None:
                 self._called.record_key = reply.record_key

@@ -16,6 +16,7 @@ from gpucache.events import Degraded, State, hooks
 from gpucache.flows.cells import Texts, learn, send
 from gpucache.flows.future import Future, resolved
 from gpucache.flows.identify import follow_of
+from gpucache.flows.measure import Measure
 from gpucache.flows.session import Session, adopt
 from gpucache.flows.surroundings import Surroundings, assume, surroundings
 from gpucache.memo import Work, execute
@@ -72,6 +73,8 @@ class Reply:
         record_key: The key of its record; None if it has none.
         seconds: What its body took, if it ran.
         saved_seconds: What a hit in the worker saved.
+        gpu_peak_bytes: Device memory of the worker's process while the body ran, at most; None if nobody can say.
+        host_peak_growth_bytes: What the peak of its host memory grew by.
     """
 
     state: State
@@ -79,6 +82,8 @@ class Reply:
     record_key: bytes | None
     seconds: float | None
     saved_seconds: float
+    gpu_peak_bytes: int | None = None
+    host_peak_growth_bytes: int | None = None
 
 
 def parcel(session: Session, task: AnyTask, values: tuple[Any, ...], called: Called | None, watched: Watched) -> Parcel:
@@ -119,9 +124,18 @@ def run_parcel(packed: Parcel) -> Reply:
     if key != packed.key:
         hooks.emit(Degraded(f"task {task.name!r}", "its code in the worker differs from the caller's; not recorded"))
     symbols = session.fingerprints() if code is None else code.fingerprints
+    measure, note = Measure(), dict[str, str | float | int]()
+
+    def body() -> object:
+        with measure:
+            value = task.body_in_worker(values)
+        note.update(measure.note())
+        return value
+
     work = Work(
         task=task.name,
-        body=lambda: task.body_in_worker(values),
+        body=body,
+        note=note,
         key=key,
         digest=lambda value: value_digest(value, symbols=symbols),
         parts=lambda: packed.parts,
@@ -142,7 +156,15 @@ def run_parcel(packed: Parcel) -> Reply:
         raise AssertionError("a result that travels has a manifest")
     took = done.seconds if done.state in (State.RAN, State.UNCACHED) else None
     record_key = None if done.record is None else done.record.key
-    return Reply(done.state, done.result, record_key, took, done.saved_seconds)
+    return Reply(
+        done.state,
+        done.result,
+        record_key,
+        took,
+        done.saved_seconds,
+        measure.gpu_peak_bytes,
+        measure.host_peak_growth_bytes,
+    )
 
 
 def _travelling(value: Any) -> Any:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gpucache.store import Store
 
 _ONE_CPU = Resources()
+_ONE_GPU = Resources(gpus=1)
 _KILL_MAX_S = 30.0
 """Killed processes are gone in milliseconds, Ray in a second or two; an interrupted program ends in any case."""
 
@@ -270,6 +271,12 @@ class Driver:
                 if places is not None:
                     self._engine.use_gpus(places)
         return self._fleet_has_gpus
+
+    def largest_gpu_bytes(self) -> int | None:
+        """Memory of the largest GPU that can be given out; None where there is none, or where the runtime places GPUs itself."""
+        if self._starter is None or self._starter.places_gpus_itself or not self._has_gpus(_ONE_GPU):
+            return None
+        return self._gpu_watch.largest_bytes()
 
     def _run_here(
         self,

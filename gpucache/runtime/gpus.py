@@ -85,6 +85,10 @@ class GpusOfFleet:
         """Why devices get no new workers, by UUID."""
         return {gpu.uuid: gpu.trouble for gpu in self._gpus if gpu.trouble}
 
+    def largest_bytes(self) -> int | None:
+        """What can be promised on the largest device that is well; None where there is none."""
+        return max((gpu.memory_bytes for gpu in self._gpus if not gpu.trouble), default=None)
+
     def fits(self, kind: Kind, members: int) -> str | None:
         """What is there, if so many workers of a kind can never have their GPUs at once; else None."""
         empty = [_Gpu(gpu.uuid, gpu.gpu_uuid, gpu.memory_bytes, trouble=gpu.trouble) for gpu in self._gpus]

@@ -42,6 +42,7 @@ ENVIRONMENT = {
 
 # Who may read the wall clock (time.time, time_ns, datetime.now); durations, by monotonic clocks, are nobody's secret.
 CLOCK = {
+    "flows/demands.py": "what calls took is kept in the order in which they ended",
     "memo/execute.py": "when a record was made",
     "flows/accepting.py": "when an edit was accepted",
     "flows/definition.py": "when a run began and ended",

@@ -1,0 +1,77 @@
+"""What a worker says that a call took: on the fake NVML, where no PyTorch counts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from fake_nvml import GIB, FakeNvml, gpu, uuid
+
+from gpucache.flows import measure as measuring
+from gpucache.flows.measure import GPU_PEAK, HOST_GROWTH, Measure
+from gpucache.workers import context
+
+MINE = f"pid {os.getpid()}"
+
+
+@pytest.fixture
+def in_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This thread is a worker's with the first GPU, and NVML counts process ids as we do."""
+    monkeypatch.setattr("gpucache.telemetry.from_nvml.are_hosts", lambda: False)
+    monkeypatch.setattr(measuring, "_cuda", lambda: None)
+    context.enter(context.WorkerContext("w0", "cuda:0", (uuid(0),)), whole_process=False)
+    yield
+    context._thread_context.set(None)
+
+
+@pytest.mark.usefixtures("in_worker")
+def test_what_the_driver_says_of_this_process(fake_nvml: FakeNvml) -> None:
+    """Its own memory on its own GPU counts, and nobody else's."""
+    fake_nvml.says(gpu(0), gpu(1))
+    with Measure() as taken:
+        fake_nvml.says(
+            gpu(0),
+            gpu(1),
+            f"process 0 {MINE} memory_bytes {3 * GIB}",
+            f"process 0 pid 1 memory_bytes {9 * GIB}",
+            f"process 1 {MINE} memory_bytes {7 * GIB}",
+        )
+
+    assert taken.gpu_peak_bytes == 3 * GIB
+    assert taken.note()[GPU_PEAK] == 3 * GIB
+    assert HOST_GROWTH in taken.note()
+
+
+@pytest.mark.usefixtures("in_worker")
+def test_a_driver_that_does_not_say_is_not_zero(fake_nvml: FakeNvml) -> None:
+    """A process without memory in NVML, as under MIG and WDDM: nobody can say."""
+    fake_nvml.says(gpu(0), f"process 0 {MINE} memory_bytes na")
+    with Measure() as taken:
+        pass
+
+    assert taken.gpu_peak_bytes is None
+    assert GPU_PEAK not in taken.note()
+
+
+@pytest.mark.usefixtures("in_worker")
+def test_ids_of_the_host_are_not_ours(fake_nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container the process with our number is another one."""
+    monkeypatch.setattr("gpucache.telemetry.from_nvml.are_hosts", lambda: True)
+    fake_nvml.says(gpu(0), f"process 0 {MINE} memory_bytes {3 * GIB}")
+    with Measure() as taken:
+        pass
+
+    assert taken.gpu_peak_bytes is None
+
+
+def test_a_worker_without_a_gpu_has_host_memory_alone() -> None:
+    """No GPU was held, so none is asked about."""
+
+    def no_driver(**_: object) -> object:
+        raise AssertionError("asked")
+
+    with Measure(no_driver) as taken:  # type: ignore[arg-type]  # never called
+        pass
+
+    assert list(taken.note()) == [HOST_GROWTH]
