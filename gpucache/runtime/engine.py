@@ -60,8 +60,8 @@ class GpuPlaces(Protocol):
     def give(self, worker: WorkerId) -> None:
         """The worker is gone."""
 
-    def observe(self, fleet: Fleet) -> None:
-        """The GPUs were read anew."""
+    def observe(self, fleet: Fleet) -> frozenset[str]:
+        """The GPUs were read anew; those that no call may go to any more."""
 
 
 class NoGpus:
@@ -78,8 +78,9 @@ class NoGpus:
     def give(self, worker: WorkerId) -> None:
         """Nothing was held."""
 
-    def observe(self, fleet: Fleet) -> None:
+    def observe(self, fleet: Fleet) -> frozenset[str]:
         """There are none."""
+        return frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ class Engine:
         self._memory_used = 0
         self._next_worker = 0
         self._broken: Exception | None = None
+        self._unwell: frozenset[str] = frozenset()  # GPUs that no call may go to
         self._closing = False
         self._actions: list[Action] = []
 
@@ -209,8 +211,11 @@ class Engine:
         return None if why is None else DoesNotFit(ask.name, "GPUs:", _gpus_asked(ask), why)
 
     def _gpus_read(self, fleet: Fleet) -> None:
-        """Calls that wait for GPUs may have room now; those whose GPUs are gone for good need not wait."""
-        self._gpus.observe(fleet)
+        """Waiting calls may have room now; those whose GPUs are gone need not wait; warm workers on such GPUs end."""
+        self._unwell = self._gpus.observe(fleet)
+        for idle in self._idle.values():
+            for worker in tuple(idle):
+                self._stop_if_unwell(self._workers[worker])
         for call in [call for kind, calls in self._waiting.items() if kind.gpus for call in calls]:
             known = self._calls[call]
             refusal = self._never_fits(known.ask)
@@ -337,6 +342,11 @@ class Engine:
     def _make_idle(self, worker: _Worker) -> None:
         worker.stage, worker.call = Stage.IDLE, None
         self._idle.setdefault(worker.kind, {})[worker.id] = None
+        self._stop_if_unwell(worker)
+
+    def _stop_if_unwell(self, worker: _Worker) -> None:
+        if not self._unwell.isdisjoint(worker.devices):
+            self._stop(worker)
 
     def _stop(self, worker: _Worker) -> None:
         del self._idle[worker.kind][worker.id]

@@ -67,8 +67,8 @@ class GpusOfFleet:
         self._held: dict[WorkerId, tuple[_Part, ...]] = {}
         self.observe(fleet)
 
-    def observe(self, fleet: Fleet) -> None:
-        """Take in a later reading of the same GPUs. What could not be read stays as it was."""
+    def observe(self, fleet: Fleet) -> frozenset[str]:
+        """Take in a later reading of the same GPUs; those in trouble. What could not be read stays as it was."""
         free = {device.uuid: device.free_bytes for device in fleet.devices}
         troubles = {gpu.uuid: "; ".join(gpu.troubles) for gpu in fleet.gpus}
         for gpu in self._gpus:
@@ -80,6 +80,7 @@ class GpusOfFleet:
             if free_bytes is not None:
                 gpu.memory_bytes = max(gpu.memory_bytes, free_bytes)
                 gpu.others_bytes = max(0, gpu.memory_bytes - free_bytes - gpu.promised_bytes)
+        return frozenset(self.troubles())
 
     def troubles(self) -> dict[str, str]:
         """Why devices get no new workers, by UUID."""

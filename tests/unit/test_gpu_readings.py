@@ -9,11 +9,11 @@ import pytest
 
 from gpucache.config import Config
 from gpucache.errors import DoesNotFit
-from gpucache.runtime.actions import Fail, Start
+from gpucache.runtime.actions import Fail, Resolve, Start, Stop
 from gpucache.runtime.demand import Resources
 from gpucache.runtime.driver import Driver
 from gpucache.runtime.engine import Capacity, Engine
-from gpucache.runtime.events import Ask, GpusRead, Submitted
+from gpucache.runtime.events import Answered, Ask, GpusRead, Submitted, WorkerReady
 from gpucache.runtime.gpus import GpusOfFleet
 from gpucache.telemetry import Fleet, GpuReading, XidEvent
 from gpucache.workers.kind import CallId, Kind, WorkerId
@@ -174,6 +174,20 @@ def test_a_waiting_call_whose_gpu_is_lost_is_told() -> None:
     assert isinstance(action.error, DoesNotFit)
     assert "GPU-0 gets no new worker: it is lost" in str(action.error)
     assert engine.step(GpusRead(fleet(80))) == []
+
+
+def test_warm_workers_of_a_lost_gpu_end() -> None:
+    """An idle one ends with the reading, one that runs when its call has ended; others stay warm."""
+    engine = Engine(Capacity(workers=4, cpus=4), GpusOfFleet(fleet(80, 80)))
+    for number, (worker, asked) in enumerate([(W0, needs(60)), (W1, needs(60)), (W2, needs(20))]):
+        engine.step(Submitted(Ask(CallId(number), f"call{number}", asked)))
+        engine.step(WorkerReady(worker))
+    engine.step(Answered(W0, CallId(0), ok=True))
+    assert [devices for _, _, _, devices, _ in engine.workers()] == [("GPU-0",), ("GPU-1",), ("GPU-0",)]
+
+    assert engine.step(GpusRead(fleet(None, 80))) == [Stop(W0)]
+    assert engine.step(Answered(W2, CallId(2), ok=True)) == [Stop(W2), Resolve(CallId(2), W2)]
+    assert engine.step(Answered(W1, CallId(1), ok=True)) == [Resolve(CallId(1), W1)]
 
 
 class Readings:
