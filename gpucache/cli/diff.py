@@ -16,7 +16,7 @@ from gpucache.cli.flows import json_option, start_on_a_store, store_option
 @json_option
 def command(before: str, after: str, store: str | None, as_json: bool) -> int:
     """Say where two runs differ, call by call, and why (with @last, if one is given). Exit status 3 if they do."""
-    from gpucache.cli.status import DIFFERENCES, OK
+    from gpucache.cli.ending import DIFFERENCES, OK
     from gpucache.flows import run
 
     start_on_a_store(store)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from gpucache.cli.status import INTERRUPTED, OK, USAGE, say, say_line
+from gpucache.cli.ending import INTERRUPTED, OK, USAGE, say, say_line
 from gpucache.errors import GpuCacheError
 
 VERBS = {

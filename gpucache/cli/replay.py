@@ -17,7 +17,7 @@ def command(name: str, force: tuple[str, ...], store: str | None, runtime: str |
     Exit status 6 if it did not come out the same, 1 if it failed.
     """
     from gpucache.cli.diff import write_differences
-    from gpucache.cli.status import INTEGRITY, OK, say_line, status_for, users_traceback
+    from gpucache.cli.ending import INTEGRITY, OK, say_line, status_for, users_traceback
     from gpucache.flows import run
 
     start_on_a_store(store, runtime)

@@ -27,7 +27,7 @@ HOME_AND_CLEAR = "\x1b[H\x1b[J"
 def command(once: bool, every_s: float, processes: bool, as_json: bool) -> int:
     """Show what the GPUs hold and do, now and again."""
     from gpucache.cli.output import write, write_json
-    from gpucache.cli.status import OK, UNREACHABLE
+    from gpucache.cli.ending import OK, UNREACHABLE
     from gpucache.telemetry import Sampler
 
     live = sys.stdout.isatty() and not once and not as_json
