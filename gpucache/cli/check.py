@@ -47,8 +47,8 @@ def command(  # noqa: PLR0917  # click passes them by name
 
     Exit status: 1 if a result differs; with --against, 3.
     """
-    from gpucache.cli.output import write_json
     from gpucache.cli.ending import DIFFERENCES, FAILED, OK
+    from gpucache.cli.output import write_json
     from gpucache.flows import run
 
     start_on_a_store(store, runtime)

@@ -60,8 +60,8 @@ class Finding(NamedTuple):
 @session_options
 def command(with_torch: bool, store: str | None, runtime: str | None, as_json: bool) -> int:
     """Say whether everything that gpucache needs is there. Changes nothing. Exit status 1 if something is bad."""
-    from gpucache.cli.output import escaped, styled, write_json, write_table
     from gpucache.cli.ending import FAILED, OK
+    from gpucache.cli.output import escaped, styled, write_json, write_table
 
     findings = [*_python(), *_extensions()]
     if not any(finding.verdict == BAD for finding in findings):  # without the extensions nothing below can be imported

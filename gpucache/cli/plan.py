@@ -23,8 +23,8 @@ def command(  # noqa: PLR0917  # click passes them by name
 
     The flow's own lines do run, with the stored results of the tasks that hit: what they print or write, they do.
     """
-    from gpucache.cli.output import write, write_json
     from gpucache.cli.ending import DIFFERENCES, OK
+    from gpucache.cli.output import write, write_json
     from gpucache.cli.views import planned_document, write_planned
 
     with users_output(as_json=as_json):

@@ -28,8 +28,8 @@ def command(  # noqa: PLR0917  # click passes them by name
 
     An argument of the flow that is called as one of the options below is given as --arg name=value.
     """
-    from gpucache.cli.output import write_json
     from gpucache.cli.ending import FAILED, OK, say_line, status_for, trimmed, users_traceback
+    from gpucache.cli.output import write_json
     from gpucache.cli.views import run_document
 
     with users_output(as_json=as_json):

@@ -15,8 +15,8 @@ from gpucache.cli.flows import json_option, start_on_a_store, store_option
 @json_option
 def command(name: str, store: str | None, as_json: bool) -> int:
     """Show one run (@last by default; @last~1 is the one before; the start of an id will do)."""
-    from gpucache.cli.output import escaped, write, write_json, write_marked
     from gpucache.cli.ending import trimmed
+    from gpucache.cli.output import escaped, write, write_json, write_marked
     from gpucache.cli.views import run_document, write_calls
     from gpucache.flows import run
 

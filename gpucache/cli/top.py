@@ -26,8 +26,8 @@ HOME_AND_CLEAR = "\x1b[H\x1b[J"
 @json_option
 def command(once: bool, every_s: float, processes: bool, as_json: bool) -> int:
     """Show what the GPUs hold and do, now and again."""
-    from gpucache.cli.output import write, write_json
     from gpucache.cli.ending import OK, UNREACHABLE
+    from gpucache.cli.output import write, write_json
     from gpucache.telemetry import Sampler
 
     live = sys.stdout.isatty() and not once and not as_json

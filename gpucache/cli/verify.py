@@ -21,8 +21,8 @@ from gpucache.cli.flows import json_option, start_on_a_store, store_option
 @json_option
 def command(level: Literal["structure", "sample", "everything"], repair: bool, store: str | None, as_json: bool) -> int:
     """Check every row and every byte of the store. Exit status 6 if something is damaged and was not set aside."""
-    from gpucache.cli.output import size, write, write_json
     from gpucache.cli.ending import INTEGRITY, OK
+    from gpucache.cli.output import size, write, write_json
     from gpucache.flows import current_session
 
     start_on_a_store(store)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gpucache.cli.output import duration, escaped, styled, write, write_side_by_side, write_table
 from gpucache.cli.ending import trimmed
+from gpucache.cli.output import duration, escaped, styled, write, write_side_by_side, write_table
 
 if TYPE_CHECKING:
     from gpucache.flows import Call, PlannedCall, Run

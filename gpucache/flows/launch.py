@@ -103,6 +103,7 @@ class Launch:
             timeout_s=options.timeout_s,
             name=self._task.name,
             store=self._session.store,
+            run=self._watched.run_id,
         )
         self._future.follow(inner)
         self._future.state = State.RUNNING

@@ -145,6 +145,9 @@ def adopt(config: Config) -> Session:
     if session is None or session.config.store_path != config.store_path:
         with _Current.lock:
             session = _Current.session = Session(config)
+    from gpucache.workers.holding import tell_residents  # here: whoever only reads the store has no use for it
+
+    tell_residents(session.residents.held)
     return session
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpucache.placement.books import Books
-from gpucache.placement.model import Demand
+from gpucache.placement.model import Demand, Room
 from gpucache.placement.policies import TIER, Policy, mixed, score_of
 
 Place = tuple[int, tuple[int, ...]]
@@ -22,8 +22,10 @@ class Chooser:
         scored: list[tuple[float, Place]] = []
         for node in range(len(self._books.nodes)):
             best: tuple[float, Place] | None = None
+            room: Room | None = None
             for gpus in _choices(self._books, node, demand):
-                score = score_of(self._policy, self._books.room(node, decision), demand, gpus)
+                room = room or self._books.room(node, decision)
+                score = score_of(self._policy, room, demand, gpus)
                 if best is None or score > best[0]:
                     best = score, (node, gpus)
             if best is not None:

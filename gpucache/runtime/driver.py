@@ -15,15 +15,18 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gpucache.errors import BadSetting, NotStorable, RuntimeUnreachable, WorkersBroken
+from gpucache.errors import BadSetting, RuntimeUnreachable, WorkersBroken
 from gpucache.events import Degraded, WorkerDied, WorkerStarted, hooks
 from gpucache.runtime import actions, events
+from gpucache.runtime.calls import CallFuture, Entry, cancel, fail, not_sendable, resolve
 from gpucache.runtime.demand import Resources
 from gpucache.runtime.engine import Capacity, Engine, Stage
 from gpucache.runtime.gpu_watch import GpuWatch
+from gpucache.runtime.pools import PoolState, StatusFile
+from gpucache.runtime.portrait import Seen, portrait
 from gpucache.runtime.timers import Timers
 from gpucache.telemetry import Fleet, read_fleet
 from gpucache.workers import messages
@@ -39,32 +42,6 @@ _ONE_CPU = Resources()
 _ONE_GPU = Resources(gpus=1)
 _KILL_MAX_S = 30.0
 """Killed processes are gone in milliseconds, Ray in a second or two; an interrupted program ends in any case."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A call on its way: everything that the engine need not know."""
-
-    future: CallFuture
-    payload: bytes
-    store: Store | None
-    started: bool = False
-    answers: dict[WorkerId, tuple[bool, memoryview]] = field(default_factory=dict)
-
-
-class CallFuture(concurrent.futures.Future[Any]):
-    """A future whose cancel() also frees its place in the queue."""
-
-    def __init__(self, dropped: Callable[[], None]) -> None:
-        super().__init__()
-        self._dropped = dropped
-
-    def cancel(self) -> bool:
-        """Cancel the call if it has not started."""
-        if not super().cancel():
-            return False
-        self._dropped()
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +84,13 @@ class Driver:
         self._pid = os.getpid()
         self._inline = config.runtime == "inline" and starter is None
         self._lock = threading.Lock()
-        self._entries: dict[CallId, _Entry] = {}
-        self._names: dict[CallId, str] = {}
+        self._entries: dict[CallId, Entry] = {}
         self._calls = itertools.count()
         self._closing = False
         self._finished = threading.Event()
         self._timers = Timers()
-        self._started_at: dict[WorkerId, float] = {}
+        self._status = StatusFile(config.store_path, self.state, self._timers.after)
+        self._seen: dict[WorkerId, Seen] = {}
         self._said: set[str] = set()
         self._gpu_watch = GpuWatch(read_fleet, self._step)
         self._fleet_has_gpus: bool | None = None
@@ -139,6 +116,7 @@ class Driver:
         timeout_s: float | None = None,
         name: str = "",
         store: Store | None = None,
+        run: str = "",
     ) -> concurrent.futures.Future[Any]:
         """Run fn(*args, **kwargs) in a warm worker.
 
@@ -148,6 +126,7 @@ class Driver:
             timeout_s: After this its worker is killed and the future has TaskTimeout; counted from its start in a worker.
             name: What to call it in errors.
             store: Large arrays go through it, both ways, and arrive mapped and read-only; None: everything is pickled.
+            run: The run that it belongs to, for whoever looks.
 
         Returns:
             A future: its result; the user's exception, with the remote traceback as __cause__; DoesNotFit, WorkerLost,
@@ -168,7 +147,7 @@ class Driver:
             payload = messages.dumps((fn, args, dict(kwargs or {})), store)
         except Exception as problem:  # noqa: BLE001  # an edge: the arguments' own __reduce__ is the user's
             future.set_running_or_notify_cancel()
-            future.set_exception(problem if store is None else _not_sendable(name, problem))
+            future.set_exception(problem if store is None else not_sendable(name, problem))
             return future
         ask = events.Ask(
             call=call,
@@ -180,7 +159,7 @@ class Driver:
             timeout_s=timeout_s,
             size=resources.workers,
         )
-        self._step(events.Submitted(ask), _Entry(future, payload, store))
+        self._step(events.Submitted(ask), Entry(future, payload, store, name, run))
         return future
 
     def shutdown(self, *, wait: bool = True, cancel_futures: bool = False) -> None:
@@ -215,7 +194,7 @@ class Driver:
         """Every worker that is there or starting."""
         with self._lock:
             known = self._engine.workers()
-            names = dict(self._names)
+            names = {call: entry.name for call, entry in self._entries.items()}
         pids = {} if self._pool is None else {worker: self._pool.pid(worker) for worker, *_ in known}
         return [
             WorkerInfo(
@@ -228,6 +207,11 @@ class Driver:
             )
             for worker, kind, stage, devices, call in known
         ]
+
+    def state(self) -> PoolState:
+        """All of it as it is now: what `gpucache status` shows of this process."""
+        with self._lock:
+            return portrait(self._config, self._engine, self._entries, self._seen, self._gpu_watch.places)
 
     def __enter__(self) -> Driver:
         return self
@@ -315,13 +299,23 @@ class Driver:
                 entry = self._entries.get(call)
                 if entry is not None:
                     entry.answers[report.worker] = (report.answer.ok, report.payload)
+                self._note_answer(report)
                 self._step(events.Answered(report.worker, call, report.answer.ok))
             case IsReady():
-                seconds = time.monotonic() - self._started_at.get(report.worker, time.monotonic())
+                known = self._seen.get(report.worker)
+                seconds = 0.0 if known is None else time.monotonic() - known.started_at
+                if known is not None:
+                    known.pid = report.pid
                 hooks.emit(WorkerStarted(f"w{report.worker}", report.pid, seconds))
                 self._step(events.WorkerReady(report.worker))
             case HasEnded():
                 self._hear_end(report)
+
+    def _note_answer(self, report: HasAnswered) -> None:
+        known = self._seen.get(report.worker)
+        if known is not None:
+            known.answered += 1
+            known.holding = report.answer.holding or known.holding
 
     def _hear_end(self, report: HasEnded) -> None:
         if isinstance(report.broken, RuntimeUnreachable):
@@ -339,23 +333,23 @@ class Driver:
             self._step(events.Broke(error))
         elif not report.stale and self._is_unexpected(report.worker):
             hooks.emit(WorkerDied(f"w{report.worker}", report.pid, report.how))
-        self._started_at.pop(report.worker, None)
+        self._seen.pop(report.worker, None)
         self._step(events.WorkerEnded(report.worker, report.how, stale=report.stale))
 
     def _is_unexpected(self, worker: WorkerId) -> bool:
         with self._lock:
             return any(known == worker and stage is not Stage.ENDING for known, _, stage, *_ in self._engine.workers())
 
-    def _step(self, event: events.Event, entry: _Entry | None = None) -> None:
+    def _step(self, event: events.Event, entry: Entry | None = None) -> None:
         outcomes: list[Callable[[], None]] = []
         with self._lock:
             if entry is not None and isinstance(event, events.Submitted):
                 self._entries[event.ask.call] = entry
-                self._names[event.ask.call] = event.ask.name
             todo = [event]
             while todo:
                 for action in self._engine.step(todo.pop()):
                     self._act(action, todo, outcomes)
+        self._status.note()
         for outcome in outcomes:
             outcome()
 
@@ -367,13 +361,13 @@ class Driver:
                 self._send(pool, action, todo)
             case actions.Resolve():
                 entry = self._forget(action.call)
-                outcomes.append(lambda: _resolve(entry, action.worker))
+                outcomes.append(lambda: resolve(entry, action.worker))
             case actions.Fail():
                 entry = self._forget(action.call)
-                outcomes.append(lambda: _fail(entry, action.error))
+                outcomes.append(lambda: fail(entry, action.error))
             case actions.Cancel():
                 entry = self._forget(action.call)
-                outcomes.append(lambda: _cancel(entry))
+                outcomes.append(lambda: cancel(entry))
             case actions.Start():
                 self._start(pool, action, todo)
             case actions.Stop():
@@ -388,16 +382,16 @@ class Driver:
 
     def _send(self, pool: Pool, action: actions.Send, todo: list[events.Event]) -> None:
         entry = self._entries[action.call]
-        if not entry.started and not entry.future.set_running_or_notify_cancel():
+        if entry.started_at is None and not entry.future.set_running_or_notify_cancel():
             # cancelled between the queue and here: the engine hears that it is over, and the worker never of it
             todo.append(events.Answered(action.worker, action.call, ok=True))
             return
-        entry.started = True
+        entry.started_at = time.monotonic()
         store = None if entry.store is None else str(entry.store.path)
         pool.send(action.worker, messages.Call(action.call, store, action.rank, action.size), entry.payload)
 
     def _start(self, pool: Pool, action: actions.Start, todo: list[events.Event]) -> None:
-        self._started_at[action.worker] = time.monotonic()
+        self._seen[action.worker] = Seen(time.monotonic())
         try:
             pool.start(action.worker, action.kind, action.devices)
         except RuntimeError as problem:  # no thread can be had
@@ -411,52 +405,17 @@ class Driver:
         if late and self._pool is not None:
             self._pool.kill(worker)
 
-    def _forget(self, call: CallId) -> _Entry:
-        self._names.pop(call, None)
+    def _forget(self, call: CallId) -> Entry:
         return self._entries.pop(call)
 
     def _finish(self) -> None:
         if not self._finished.is_set():
             self._timers.close()
+            self._status.close()
             self._gpu_watch.close()
             if self._pool is not None:
                 self._pool.close()
             self._finished.set()
-
-
-def _resolve(entry: _Entry, worker: WorkerId) -> None:
-    if entry.future.cancelled():
-        return
-    ok, payload = entry.answers[worker]
-    entry.answers.clear()
-    try:
-        value = messages.loads(payload, entry.store) if ok else messages.load_exception(payload)
-    except Exception as problem:  # noqa: BLE001  # an edge: unpickling a result runs the user's code
-        ok, value = False, problem
-    if ok:
-        entry.future.set_result(value)
-    else:
-        entry.future.set_exception(value)
-
-
-def _fail(entry: _Entry, error: Exception) -> None:
-    if entry.started or entry.future.set_running_or_notify_cancel():
-        entry.future.set_exception(error)
-
-
-def _cancel(entry: _Entry) -> None:
-    concurrent.futures.Future.cancel(entry.future)
-    if entry.future.cancelled():
-        entry.future.set_running_or_notify_cancel()
-
-
-def _not_sendable(name: str, problem: Exception) -> NotStorable:
-    why = f"pickling it for a worker failed: {type(problem).__name__}: {problem}"
-    refusal = NotStorable(
-        f"call of {name!r}", why, "define what it needs in a module, which workers import, not in the script"
-    )
-    refusal.__cause__ = problem
-    return refusal
 
 
 def _starter(config: Config) -> Starter:

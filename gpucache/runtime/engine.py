@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from gpucache.errors import DoesNotFit, RuntimeUnreachable, TaskTimeout, WorkerLost
 from gpucache.runtime.actions import Action, Cancel, Deadline, Fail, Finished, Kill, Resolve, Send, Start, Stop
@@ -35,6 +35,7 @@ from gpucache.runtime.events import (
     WorkerEnded,
     WorkerReady,
 )
+from gpucache.runtime.places import GpuPlaces, NoGpus
 from gpucache.workers.kind import CallId, Kind, WorkerId
 
 if TYPE_CHECKING:
@@ -46,41 +47,6 @@ LOSSES_MAX = 3
 """Deaths of workers that one call is given, as the contract of issue 2 says."""
 FAILED_STARTS_MAX = 3
 """Workers of one kind that may end in a row before any was ready; then the kind's calls fail."""
-
-
-class GpuPlaces(Protocol):
-    """Which GPUs are free. Pure; placement does the choosing."""
-
-    def fits(self, kind: Kind, members: int) -> str | None:
-        """What is there, if so many workers of a kind can never have their GPUs at once; else None."""
-
-    def take(self, worker: WorkerId, kind: Kind) -> tuple[str, ...] | None:
-        """GPUs for a worker, held until give(); None if there are none now."""
-
-    def give(self, worker: WorkerId) -> None:
-        """The worker is gone."""
-
-    def observe(self, fleet: Fleet) -> frozenset[str]:
-        """The GPUs were read anew; those that no call may go to any more."""
-
-
-class NoGpus:
-    """A machine without GPUs: the driver asks for none, so that every task runs on CPUs."""
-
-    def fits(self, kind: Kind, members: int) -> str | None:
-        """Everything fits."""
-        return None
-
-    def take(self, worker: WorkerId, kind: Kind) -> tuple[str, ...] | None:
-        """No GPUs are needed."""
-        return ()
-
-    def give(self, worker: WorkerId) -> None:
-        """Nothing was held."""
-
-    def observe(self, fleet: Fleet) -> frozenset[str]:
-        """There are none."""
-        return frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +142,15 @@ class Engine:
     def workers(self) -> list[tuple[WorkerId, Kind, Stage, tuple[str, ...], CallId | None]]:
         """Every worker: id, kind, stage, GPUs, its call."""
         return [(w.id, w.kind, w.stage, w.devices, w.call) for w in self._workers.values()]
+
+    def calls(self) -> list[tuple[CallId, bool]]:
+        """Every call that is not at its end, in the order they came, and whether it is running."""
+        return [(number, bool(call.running)) for number, call in self._calls.items()]
+
+    @property
+    def workers_max(self) -> int:
+        """So many workers at most."""
+        return self._capacity.workers
 
     def waits_for(self, call: CallId) -> str | None:
         """What a queued call waits for, for people; None if it is running or gone."""

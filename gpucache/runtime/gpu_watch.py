@@ -45,6 +45,11 @@ class GpuWatch:
         self._sampler = Sampler(source, every_s=READ_EVERY_S, on_reading=self._hear)
         return self._places
 
+    @property
+    def places(self) -> GpusOfFleet | None:
+        """What begin() gave."""
+        return self._places
+
     def largest_bytes(self) -> int | None:
         """What the largest GPU that is well can give; None before begin(), or where there is none."""
         return None if self._places is None else self._places.largest_bytes()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gpucache.errors import Bug, NotStorable
 from gpucache.workers import context, messages
 from gpucache.workers.context import WorkerContext
+from gpucache.workers.holding import Account
 from gpucache.workers.messages import Answer, Broken, Call, NewModules, Ready, Setup, Stale, Stop
 
 if TYPE_CHECKING:
@@ -39,13 +40,14 @@ class Worker:
         self._take = take
         self._whole_process = whole_process
         self._context: WorkerContext | None = None
+        self._account = Account(0)
 
     def handle(self, message: messages.Message, payload: bytes | memoryview) -> Reply | None:
         """Do what the driver says; return what to answer, if anything. Never raises for what a call raises."""
         match message:
             case Call():
                 ok, answer = self._run(message, payload)
-                return Answer(message.call, ok), answer
+                return Answer(message.call, ok, self._account.news()), answer
             case NewModules():
                 stale = self._take(message.modules)
                 return None if stale is None else (Stale(stale), b"")
@@ -59,6 +61,7 @@ class Worker:
             self._settle(setup)
             self._take(setup.modules)
             self._enter(WorkerContext(setup.name, setup.device, setup.gpus))
+            self._account = Account(len(setup.gpus))
             if payload:
                 initializer, initargs = messages.loads(payload)
                 initializer(*initargs)

@@ -81,11 +81,27 @@ class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
     size: int = 1
 
 
+class Holding(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker holds, by its own account.
+
+    Attributes:
+        residents: Name of each, and the device memory that its loader declares.
+        device_bytes: Of each of its GPUs, in their order, what PyTorch keeps there; () where PyTorch is not in use.
+    """
+
+    residents: tuple[tuple[str, int | None], ...]
+    device_bytes: tuple[int, ...]
+
+
 class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
-    """Worker to driver: a call has ended; the payload is its pickled result, or exception if not ok."""
+    """Worker to driver: a call has ended; the payload is its pickled result, or exception if not ok.
+
+    `holding`: what the worker holds now, if that is not what it said last.
+    """
 
     call: int
     ok: bool
+    holding: Holding | None = None
 
 
 class Stale(msgspec.Struct, frozen=True, array_like=True, tag="stale"):
