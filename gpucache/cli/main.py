@@ -30,7 +30,7 @@ VERBS = {
     "status": "Show the runs in progress, the warm workers, and what these hold of the GPUs.",
     "top": "Show what the GPUs hold and do, now and again.",
     "simulate": "Say what a cluster would have done with a workload, by policy.",
-    "serve": "Serve metrics of the GPUs and the store.",
+    "serve": "Serve metrics of the GPUs, the pools and the store.",
     "doctor": "Say whether everything that gpucache needs is there.",
 }
 

@@ -1,7 +1,8 @@
-"""`gpucache serve --metrics`: the GPUs and the store as Prometheus metrics, on loopback alone."""
+"""`gpucache serve --metrics`: the GPUs, the pools and the store as Prometheus metrics, on loopback alone."""
 
 from __future__ import annotations
 
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
@@ -22,21 +23,28 @@ FIRST_S = 30.0
 @click.option("--port", default=9477, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
 @store_option
 def command(metrics: bool, port: int, store: str | None) -> int:  # noqa: ARG001  # the flag says what is served
-    """Serve metrics of the GPUs and the store until interrupted."""
+    """Serve metrics of the GPUs, the pools and the store until interrupted."""
     from gpucache.cli.output import write
+    from gpucache.cli.pool_metrics import pool_metrics
     from gpucache.flows import current_session
+    from gpucache.ledger import Tally
+    from gpucache.runtime.pools import read_pools
     from gpucache.telemetry import Sampler
     from gpucache.telemetry.metrics import fleet_metrics
 
     start_on_a_store(store)
-    held = current_session().store
-    with Sampler() as sampler:
+    session = current_session()
+    tally, one_at_a_time = Tally(session.ledger), threading.Lock()
+    with Sampler(processes=True) as sampler:
         sampler.wait(FIRST_S)
 
         def text() -> str:
             sample = sampler.latest()
             fleet = "" if sample is None else fleet_metrics(sample.fleet, sample.age_s)
-            return fleet + store_metrics(held.stats())
+            with one_at_a_time:
+                ended = tally.counts()
+            pools = pool_metrics(read_pools(session.config.store_path), ended, None if sample is None else sample.fleet)
+            return fleet + pools + store_metrics(session.store.stats())
 
         try:
             server = server_of(text, port)

@@ -59,29 +59,29 @@ _METRICS = (
 def fleet_metrics(fleet: Fleet, age_s: float) -> str:
     """The metrics of a reading that began age_s ago: `latest()` of a Sampler gives both."""
     lines = [
-        *_head("gpucache_gpu_reading_age_seconds", "gauge", "How old the reading of all GPUs is."),
+        *head("gpucache_gpu_reading_age_seconds", "gauge", "How old the reading of all GPUs is."),
         f"gpucache_gpu_reading_age_seconds {age_s:g}",
-        *_head("gpucache_gpu_lost", "gauge", "1 for a GPU that was there and is not any more."),
-        *(f"gpucache_gpu_lost{_labels(uuid=uuid)} 1" for uuid in fleet.lost),
+        *head("gpucache_gpu_lost", "gauge", "1 for a GPU that was there and is not any more."),
+        *(f"gpucache_gpu_lost{labels(uuid=uuid)} 1" for uuid in fleet.lost),
     ]
     for metric in _METRICS:
         name = f"gpucache_gpu_{metric.name}"
         values = [(gpu, metric.value(gpu)) for gpu in fleet.gpus]
-        lines += _head(name, metric.kind, metric.help)
+        lines += head(name, metric.kind, metric.help)
         lines += [
-            f"{name}{_labels(uuid=gpu.uuid, model=gpu.name)} {value!r}" for gpu, value in values if value is not None
+            f"{name}{labels(uuid=gpu.uuid, model=gpu.name)} {value!r}" for gpu, value in values if value is not None
         ]
     return "\n".join(lines) + "\n"
 
 
-def _head(name: str, kind: str, text: str) -> tuple[str, str]:
+def head(name: str, kind: str, text: str) -> tuple[str, str]:
+    """The two lines before a metric's values."""
     return f"# HELP {name} {text}", f"# TYPE {name} {kind}"
 
 
-def _labels(**labels: str) -> str:
-    escaped = {
-        name: text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"") for name, text in labels.items()
-    }
+def labels(**told: str) -> str:
+    """Labels as they stand behind a metric's name."""
+    escaped = {name: text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"") for name, text in told.items()}
     return "{" + ",".join(f'{name}="{text}"' for name, text in escaped.items()) + "}"
 
 
