@@ -68,10 +68,10 @@ def gpu(index: int, without: tuple[str, ...] = (), **values: Any) -> str:
     return f"gpu {index} {told}"
 
 
-def mig(parent: int, index: int, number: int, memory_gib: int = 16, used_gib: int = 0) -> str:
+def mig(parent: int, index: int, number: int, memory_gib: int = 16, used_gib: float = 0) -> str:
     return (
         f"mig {parent} index {index} uuid {mig_uuid(number)} gpu_instance {index + 1} compute_instance 0 gpu_slices 1 "
-        f"compute_slices 1 memory_total_bytes {memory_gib * GIB} memory_used_bytes {used_gib * GIB}"
+        f"compute_slices 1 memory_total_bytes {memory_gib * GIB} memory_used_bytes {int(used_gib * GIB)}"
     )
 
 

@@ -196,7 +196,7 @@ def _gpus() -> Iterator[Finding]:
         shown = f"{len(chosen.uuids)} of {len(fleet.devices)} are this process's, by CUDA_VISIBLE_DEVICES"
         yield Finding("visible GPUs", NOTE, shown)
     if fleet.pids_are_hosts:
-        yield Finding("GPU processes", NOTE, process_ids.WHY)
+        yield Finding("GPU processes", NOTE, process_ids.why_not_ours())
 
 
 def _distributions() -> Iterator[Finding]:

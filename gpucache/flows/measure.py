@@ -1,7 +1,9 @@
 """What a call takes of its worker: the peak of device memory, and how far the peak of host memory grew.
 
 Device memory is this process's own: PyTorch's count where the process uses PyTorch with CUDA, else what NVML says of its id on
-the worker's GPUs. In a container NVML counts ids as the host does; then nothing can be attributed, and nothing is said.
+the worker's GPUs. In a container NVML counts ids as the host does; then a process without PyTorch says nothing, and one with it
+adds what the GPU holds beside PyTorch's memory, up to what a CUDA context takes: too much where neighbours hold memory
+there, but a demand that is learned too small fails.
 """
 
 from __future__ import annotations
@@ -11,13 +13,16 @@ import resource
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
-from gpucache.telemetry import Fleet, Sampler, read_fleet
+from gpucache.telemetry import Fleet, GpuReading, MigReading, Sampler, read_fleet
 from gpucache.workers.context import current
+from gpucache.workers.holding import cuda_in_use
 
 EVERY_S = 0.2
 """Listing processes takes the driver's lock for milliseconds."""
+
+CONTEXT_MAX_BYTES = 2**30
+"""A CUDA context, and the workspaces of cuBLAS and cuDNN, take 0.3 to 0.9 GiB of a data-centre GPU."""
 
 GPU_PEAK = "gpu_peak_bytes"
 HOST_GROWTH = "host_peak_growth_bytes"
@@ -45,7 +50,7 @@ class Measure:
     def __enter__(self) -> Measure:
         if not self._gpus:
             return self
-        cuda = _cuda()
+        cuda = cuda_in_use()
         if cuda is None:
             self._sampler = Sampler(_Asked(self._read), every_s=EVERY_S, processes=True, on_reading=self._hear)
         else:
@@ -60,16 +65,23 @@ class Measure:
             self._sampler.close()
         if not self._gpus:
             return
-        self._hear(self._read(processes=True))
-        cuda = _cuda()
+        fleet = self._read(processes=True)
+        self._hear(fleet)
+        cuda = cuda_in_use()
         if cuda is not None:
             indices = range(cuda.device_count())
             counted = max((cuda.max_memory_allocated(index) for index in indices), default=0)
-            # What the driver counts beside PyTorch's pool: the CUDA context, libraries' workspaces.
-            held = max((cuda.memory_reserved(index) for index in indices), default=0)
-            self.gpu_peak_bytes = counted + (max(0, self._seen[-1] - held) if self._seen else 0)
+            self.gpu_peak_bytes = counted + self._beside(fleet, [cuda.memory_reserved(index) for index in indices])
         elif self._seen:
             self.gpu_peak_bytes = max(self._seen)
+
+    def _beside(self, fleet: Fleet, kept: list[int]) -> int:
+        """What the driver counts beside PyTorch's pools, `kept` on each GPU: the CUDA context, libraries' workspaces."""
+        if self._seen:
+            return max(0, self._seen[-1] - max(kept, default=0))
+        used = used_on(fleet)
+        there = [used.get(uuid, 0) - nbytes for uuid, nbytes in zip(self._gpus, kept, strict=False)]
+        return min(CONTEXT_MAX_BYTES, max(0, *there)) if there else 0
 
     def note(self) -> dict[str, str | float | int]:
         """For the record: what is known."""
@@ -96,6 +108,12 @@ def held_by(fleet: Fleet, pid: int, gpus: tuple[str, ...]) -> int | None:
     return max(held, default=None)
 
 
+def used_on(fleet: Fleet) -> dict[str, int]:
+    """What anyone has taken of each GPU and MIG instance, as far as it was read."""
+    parts: list[GpuReading | MigReading] = [*fleet.gpus, *(one for gpu in fleet.gpus for one in gpu.mig or ())]
+    return {part.uuid: part.memory_used_bytes for part in parts if part.memory_used_bytes is not None}
+
+
 class _Asked:
     """A source of readings that is a function."""
 
@@ -104,13 +122,6 @@ class _Asked:
 
     def read(self, *, processes: bool = False) -> Fleet:
         return self._ask(processes=processes)
-
-
-def _cuda() -> Any:
-    """torch.cuda if this process uses it already; None if not. Nothing is imported and no context is made."""
-    torch = sys.modules.get("torch")
-    cuda = getattr(torch, "cuda", None)
-    return cuda if cuda is not None and cuda.is_initialized() else None
 
 
 def _host_peak_bytes() -> int:

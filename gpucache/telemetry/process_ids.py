@@ -11,15 +11,25 @@ import os
 _HOSTS = "pid:[4026531836]"
 """The first namespace of process ids; the kernel gives it this number always (PROC_PID_INIT_INO, linux/proc_ns.h)."""
 
-WHY = (
-    "this process lives in a container and NVML gives process ids as the host counts them; memory is attributed by what "
-    "workers report, the rest of a GPU's used memory is others'"
-)
+OWN = "/proc/self/ns/pid"
 
 
-def are_hosts(link: str = "/proc/self/ns/pid") -> bool | None:
+def are_hosts(link: str = OWN) -> bool | None:
     """True in a namespace of our own; None where the kernel does not say."""
     try:
         return os.readlink(link) != _HOSTS
     except OSError:
         return None
+
+
+def why_not_ours(link: str = OWN) -> str:
+    """Why NVML's process ids don't name our processes, and what that costs."""
+    try:
+        namespace = os.readlink(link)
+    except OSError:
+        namespace = "one that the kernel does not name"
+    return (
+        f"this process lives in a container (its ids are of {namespace}, the host's of {_HOSTS}) and NVML gives process ids "
+        "as the host counts them; memory is attributed by what workers report, which those can that use PyTorch, and the "
+        "rest of a GPU's used memory is others'; start the container with --pid=host to have NVML's word for it"
+    )

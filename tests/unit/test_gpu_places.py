@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpucache.config import Config
 from gpucache.errors import DoesNotFit
@@ -120,3 +122,80 @@ def test_without_gpus_everything_runs_on_cpus(caplog: pytest.LogCaptureFixture) 
     assert device == ["cpu", "cpu"]
     assert count == 1
     assert [record.message for record in caplog.records].count("tasks that ask for a GPU run on CPUs: no driver") == 1
+
+
+def test_of_equal_shares_the_memory_decides() -> None:
+    """Least room that suffices, by memory too: so the emptiest GPU is left for what needs one."""
+    take = taker(80, 80)
+    assert [take(0.25, 60), take(0.5, 5), take(0.25, 5)] == [("GPU-0",), ("GPU-0",), ("GPU-0",)]
+
+    take = taker(80, 40)
+    assert [take(0.1, 10), take(0.1, 70)] == [("GPU-1",), ("GPU-0",)]
+
+
+def test_whole_gpus_are_the_smallest() -> None:
+    """A GPU without a size asked is the one that the fewest others could make use of."""
+    take = taker(80, 40, 60)
+
+    assert [take(1), take(1), take(1)] == [("GPU-1",), ("GPU-2",), ("GPU-0",)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [Kind(None, 0.0001), Kind(None, 2000), Kind(None, 0.5, 2**60), Kind(None, 1.0, 0)],
+    ids=["less than a thousandth", "more GPUs than any machine has", "absurd memory", "no memory"],
+)
+def test_odd_kinds_end_no_engine(kind: Kind) -> None:
+    """What the model of placement would refuse is answered: a thousandth is the least share, absurd amounts never fit."""
+    places = GpusOfFleet(fleet(80))
+
+    told = places.fits(kind, 1)
+    got = places.take(WorkerId(0), kind)
+
+    assert (told is None) == (got is not None) == (kind.gpus <= 1 and kind.gpu_memory_bytes != 2**60)
+
+
+def test_promises_are_shown_in_the_order_of_the_gpus() -> None:
+    """Memory and time of each, whatever order they are given out in."""
+    places = GpusOfFleet(fleet(80, 40))
+    places.take(WorkerId(0), Kind(None, 0.25, 4 * GIB))
+    places.take(WorkerId(1), Kind(None, 1))
+
+    told = [(one.uuid, one.nbytes, one.share_milli) for one in places.promised()]
+
+    assert told == [("GPU-0", 80 * GIB, 1000), ("GPU-1", 4 * GIB, 250)]
+    assert (places.promised_to(WorkerId(0)), places.promised_to(WorkerId(9))) == (4 * GIB, None)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("take"), st.sampled_from([0.1, 1 / 3, 0.5, 1, 2]), st.sampled_from([None, 5, 30, 70])),
+            st.tuples(st.just("give"), st.integers(0, 9), st.none()),
+            st.tuples(st.just("read"), st.integers(0, 80), st.integers(0, 120)),
+        ),
+        max_size=30,
+    )
+)
+def test_more_than_there_is_is_never_promised(steps: list[tuple[str, float, int | None]]) -> None:
+    """Whatever is taken, given back and read: shares and bytes stay within each GPU, and what is given back is all there."""
+    places, held = GpusOfFleet(fleet(80, 40)), dict[WorkerId, Kind]()
+    for number, (what, first, second) in enumerate(steps):
+        if what == "take":
+            kind = Kind(None, first, second and second * GIB)
+            if places.take(WorkerId(number), kind) is not None:
+                held[WorkerId(number)] = kind
+        elif what == "give" and held:
+            worker = sorted(held)[int(first) % len(held)]
+            del held[worker]
+            places.give(worker)
+        elif what == "read":
+            places.observe(fleet(int(first), second or 0))
+        shares = sum(round(kind.gpus * 1000) for kind in held.values())
+        assert sum(one.share_milli for one in places.promised()) == shares
+        sizes = {gpu.uuid: gpu.memory_bytes for gpu in places._gpus}
+        assert all(0 <= one.nbytes <= sizes[one.uuid] and one.share_milli <= 1000 for one in places.promised())
+    for worker in held:
+        places.give(worker)
+
+    assert [(one.nbytes, one.share_milli) for one in places.promised()] == [(0, 0), (0, 0)]
