@@ -68,6 +68,8 @@ def _show(sample: Sample) -> None:
     write()
     for line in rows.legend(fleet):
         write(line)
+    for line in rows.absences(fleet):
+        write(f"not read: {line}")
     write(
         f"read {sample.age_s:.1f} s ago; driver {fleet.driver_version or 'unknown'}, CUDA {fleet.cuda_version or 'unknown'}"
     )

@@ -94,6 +94,7 @@ class Driver:
         self._said: set[str] = set()
         self._gpu_watch = GpuWatch(read_fleet, self._step)
         self._fleet_has_gpus: bool | None = None
+        self._first_look = threading.Lock()
         self._on_broken = on_broken
         self.broken: Exception | None = None
         self._starter: Starter | None = None if self._inline else starter or _starter(config)
@@ -248,12 +249,13 @@ class Driver:
             return False
         if self._starter.places_gpus_itself:
             return True
-        with self._lock:
+        with self._first_look:  # not the lock of every event: a driver that hangs holds up those alone who want a GPU
             if self._fleet_has_gpus is None:
                 places = self._gpu_watch.begin()
-                self._fleet_has_gpus = places is not None
                 if places is not None:
-                    self._engine.use_gpus(places)
+                    with self._lock:
+                        self._engine.use_gpus(places)
+                self._fleet_has_gpus = places is not None
         return self._fleet_has_gpus
 
     def largest_gpu_bytes(self) -> int | None:

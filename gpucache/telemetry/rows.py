@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gpucache.telemetry.reading import Fleet, GpuReading
 
-HEADINGS = (">GPU", "model", ">memory used", ">kernel runs", ">bus busy", ">power", ">heat", "remarks")
+HEADINGS = (">GPU", "model", ">memory used", ">kernel runs", ">bus busy", ">clock", ">power", ">heat", "remarks")
 """Those that begin with ">" head numbers."""
 
 PROCESS_HEADINGS = (">GPU", ">process", ">memory used")
@@ -17,7 +17,20 @@ LEGEND = (
     "kernel runs: share of the driver's last sample period{window} in which any kernel ran, not how full the GPU was",
     "bus busy: share of the same period in which device memory was read or written, not how much is taken",
     "memory used: by anyone on the machine, without what the driver keeps for itself",
+    "clock: of the multiprocessors, now and at most",
 )
+
+_SHOWN = {
+    "memory_used_bytes": "memory used",
+    "utilisation_fraction": "kernel runs",
+    "memory_bus_fraction": "bus busy",
+    "clock_sm_mhz": "clock",
+    "power_w": "power",
+    "temperature_c": "heat",
+    "ecc_uncorrected_count": "memory errors",
+    "xids": "Xids",
+}
+"""What a reader looks for, by field; why it is missing is worth a line."""
 
 NOTHING = "-"
 
@@ -29,7 +42,7 @@ def gpu_rows(fleet: Fleet) -> list[tuple[str, ...]]:
         rows.append(_row(gpu))
         for number, one in enumerate(gpu.mig or ()):
             memory = _of(_in_gib(one.memory_used_bytes), _in_gib(one.memory_total_bytes), "GiB")
-            rows.append((f"{gpu.index}.{number}", one.name, memory, *(NOTHING,) * 4, ""))
+            rows.append((f"{gpu.index}.{number}", one.name, memory, *(NOTHING,) * 5, ""))
     return rows
 
 
@@ -51,18 +64,40 @@ def legend(fleet: Fleet) -> tuple[str, ...]:
     return tuple(line.replace("{window}", shown) for line in LEGEND)
 
 
-def _row(gpu: GpuReading) -> tuple[str, ...]:
+def absences(fleet: Fleet) -> tuple[str, ...]:
+    """Why what one looks for was not read: a line for each thing and reason, with the GPUs that it holds for."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for gpu in fleet.gpus:
+        for field, shown in _SHOWN.items():
+            if getattr(gpu, field) is None:
+                found.setdefault((shown, gpu.why_absent(field) or "unknown"), []).append(str(gpu.index))
+    return tuple(f"{shown} of GPU {', '.join(gpus)}: {why}" for (shown, why), gpus in found.items())
+
+
+def remarks_of(gpu: GpuReading) -> tuple[str, ...]:
+    """What is out of the ordinary, the worst first: troubles, errors in memory, other Xids, what slows it down."""
+    told = list(gpu.troubles)
+    if gpu.ecc_uncorrected_count:
+        told.append(f"{gpu.ecc_uncorrected_count} uncorrected memory errors since the driver was loaded")
+    if gpu.row_remaps is not None and gpu.row_remaps.is_pending:
+        told.append("a row of its memory is replaced at the next reset")
+    mild = sorted({event.code for event in gpu.xids or () if not event.condemns})
+    told += [f"Xid {code} of an application" for code in mild]
     slowed_by = [reason for reason in gpu.throttle_reasons or () if reason != "idle"]
-    remarks = (*gpu.troubles, *(["slowed by " + ", ".join(slowed_by)] if slowed_by else []))
+    return (*told, *(["slowed by " + ", ".join(slowed_by)] if slowed_by else []))
+
+
+def _row(gpu: GpuReading) -> tuple[str, ...]:
     return (
         str(gpu.index),
         gpu.name,
         _of(_in_gib(gpu.memory_used_bytes), _in_gib(gpu.memory_total_bytes), "GiB"),
         _percent(gpu.utilisation_fraction),
         _percent(gpu.memory_bus_fraction),
+        _of(_rounded(gpu.clock_sm_mhz), _rounded(gpu.clock_sm_max_mhz), "MHz"),
         _of(_rounded(gpu.power_w), _rounded(gpu.power_limit_w), "W"),
         _of(_rounded(gpu.temperature_c), NOTHING, "°C"),
-        "; ".join(remarks),
+        "; ".join(remarks_of(gpu)),
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from fake_nvml import GIB, FakeNvml, gpu, mig, uuid
 
 from gpucache.cli.main import status_of
+from gpucache.telemetry import XidEvent, rows
+from gpucache.telemetry.from_nvml import NvmlSource
 
 
 def top(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
@@ -40,6 +43,7 @@ def test_each_number_stands_under_its_name(fake_nvml: FakeNvml, capsys: pytest.C
         "memory used": "40.0 of 141.0 GiB",
         "kernel runs": "93%",
         "bus busy": "7%",
+        "clock": "345 of 1980 MHz",
         "power": "512 of 700 W",
         "heat": "31 °C",
         "remarks": "slowed by software power cap",
@@ -58,6 +62,32 @@ def test_what_is_absent_is_a_dash(fake_nvml: FakeNvml, capsys: pytest.CaptureFix
     assert cells(out)["power"] == "- of 700 W"
     assert "NVIDIA H200 MIG 1g.16gb" in out
     assert "3.0 of 16.0 GiB" in out
+
+
+def test_what_is_missing_has_its_reason(fake_nvml: FakeNvml, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each thing and reason, with the GPUs that it holds for; nothing where all was read."""
+    fake_nvml.says(*(gpu(number, without=("power_mw",)) for number in range(2)), gpu(2))
+
+    assert "not read: power of GPU 0, 1: Not Supported\n" in top(capsys)[1]
+    fake_nvml.says(gpu(0))
+    assert "not read" not in top(capsys)[1]
+
+
+def test_what_is_out_of_the_ordinary_is_remarked(fake_nvml: FakeNvml) -> None:
+    """Troubles, errors in memory, rows that wait for a reset; a well GPU has no remark."""
+    fake_nvml.says(gpu(0, rows_pending=1, ecc_uncorrected=3, throttle_bits=0x8))
+    (ill,) = NvmlSource().read().gpus
+    assert rows.remarks_of(ill) == (
+        "3 uncorrected memory errors since the driver was loaded",
+        "a row of its memory is replaced at the next reset",
+        "slowed by hardware slowdown",
+    )
+    mild, grave = XidEvent(31, 0, condemns=False), XidEvent(79, 0, condemns=True)
+    assert rows.remarks_of(replace(ill, xids=(mild, grave, mild)))[0] == "Xid 79"
+    assert rows.remarks_of(replace(ill, xids=(mild, grave, mild)))[3] == "Xid 31 of an application"
+
+    fake_nvml.says(gpu(0))
+    assert rows.remarks_of(NvmlSource().read().gpus[0]) == ()
 
 
 def test_processes_when_asked_for(

@@ -234,3 +234,30 @@ def test_a_running_driver_hears_of_others(caplog: pytest.LogCaptureFixture, monk
         readings.say(fleet(None))
 
     assert [record.message for record in caplog.records].count("GPU-0 gets no new worker: it is lost") == 1
+
+
+@pytest.mark.slow
+def test_a_driver_that_hangs_holds_up_nobody_else() -> None:
+    """While the first reading does not come, calls without a GPU run; then the one that wants a GPU does."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def hangs() -> Fleet:
+        asked.set()
+        assert answer.wait(60)
+        return fleet(80)
+
+    with Driver(Config(max_workers=2), read_fleet=hangs) as driver:
+        waiting: list[int] = []
+        wants = threading.Thread(
+            target=lambda: waiting.append(driver.submit(abs, (-1,), resources=Resources(gpus=1)).result(60))
+        )
+        wants.start()
+        assert asked.wait(60)
+
+        assert driver.submit(abs, (-2,)).result(60) == 2
+        assert driver.workers()[0].gpus == ()
+        assert waiting == []
+        answer.set()
+        wants.join(60)
+
+    assert waiting == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -143,6 +144,23 @@ def test_the_driver_is_unloaded(fake_nvml: FakeNvml, said: list[str]) -> None:
     ]
     assert fleet.problems == ("NVML can't be used: Driver Not Loaded; sizes are those read earlier",)
     assert said == [f"{uuid(0)} is lost", "GPUs are taken to be what was read earlier"]
+
+
+def test_the_driver_is_upgraded_under_us(fake_nvml: FakeNvml, said: list[str]) -> None:
+    """The library and the kernel's module differ from one call to the next: sizes stay, it is said once, a new driver is found."""
+    source = NvmlSource()
+    fake_nvml.says(gpu(0))
+    source.read()
+    mismatch = ("fail nvmlDeviceGetPowerUsage 18", "fail nvmlInitWithFlags 18")
+    fake_nvml.says(gpu(0), *mismatch)
+    fleets = [source.read() for _ in range(4)]
+
+    assert fleets[0].lost == (uuid(0),)
+    for fleet in fleets[1:]:
+        assert re.fullmatch(r"NVML can't be used: .*version mismatch.*; sizes are those read earlier", *fleet.problems)
+    assert said == [f"{uuid(0)} is lost", "GPUs are taken to be what was read earlier"]
+    fake_nvml.says(gpu(0))
+    assert source.read().problems == ()
 
 
 def test_an_older_nvidia_ml_py(fake_nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
