@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
@@ -59,7 +60,9 @@ def _pool(pool: PoolState, now: float) -> dict[str, Any]:
 
 def _runs(session: Session, pools: Sequence[PoolState], now: float) -> list[dict[str, Any]]:
     ledger = session.ledger
-    rows = {run.id: run for run in islice(ledger.runs(), LATEST_RUNS) if run.status == "running"}
+    latest = (run for run in islice(ledger.runs(), LATEST_RUNS) if run.status == "running")
+    # A run of another machine can't be asked whether it lives: it counts where its pool is seen.
+    rows = {run.id: run for run in latest if run.env.get("host") == socket.gethostname()}
     for name in {calls.run for pool in pools for calls in pool.calls} - {"", *rows}:
         try:
             rows[name] = ledger.get(name)

@@ -2,7 +2,7 @@
 
 A file for each process that has workers, replaced as a whole at most every WRITE_EVERY_S and only when something has
 changed: an idle pool writes nothing, and a run that is shorter costs nothing. It is removed when the runtime ends; what a
-killed process left is told by its process's start, and removed by the next who looks. Nothing waits for a file and nothing
+killed process left is told by its process's start, and removed by the next who looks or writes. Nothing waits for a file and nothing
 is decided by one.
 """
 
@@ -124,6 +124,7 @@ class StatusFile:
         self._lock = threading.Lock()
         self._is_due = self._closed = False
         self._wait_s = WRITE_EVERY_S
+        self._has_swept = False
 
     def note(self) -> None:
         """Something has changed."""
@@ -147,11 +148,16 @@ class StatusFile:
         with self._lock:
             if self._closed:
                 return
-            fresh = self._path.with_suffix(".new")
+            store = self._path.parent.parent
+            fresh = store / "tmp" / f"pool-{self._path.stem}"  # where the store sweeps what a killed process leaves
             try:
-                self._path.parent.mkdir(mode=0o700, exist_ok=True)
+                for folder in (fresh.parent, self._path.parent):
+                    folder.mkdir(mode=0o700, exist_ok=True)
                 fresh.write_bytes(encoded)
                 fresh.replace(self._path)
+                if not self._has_swept:
+                    self._has_swept = True
+                    read_pools(store)
             except OSError as problem:
                 self._closed = True
                 hooks.emit(Degraded("`gpucache status` does not show this process", str(problem)))
@@ -170,7 +176,6 @@ def read_pools(store: Path) -> list[PoolState]:
             continue
         if is_alive(pool) is False:
             path.unlink(missing_ok=True)
-            path.with_suffix(".new").unlink(missing_ok=True)
         else:
             pools.append(pool)
     return pools

@@ -34,7 +34,8 @@ def cuda_in_use() -> Any:
     """torch.cuda if this process uses it already; None if not. Nothing is imported and no context is made."""
     torch = sys.modules.get("torch")
     cuda = getattr(torch, "cuda", None)
-    return cuda if cuda is not None and cuda.is_initialized() else None
+    is_initialized = getattr(cuda, "is_initialized", None)  # missing while another thread imports it
+    return cuda if is_initialized is not None and is_initialized() else None
 
 
 class Account:
@@ -69,5 +70,8 @@ class Account:
         self._asked_at = now
         try:
             return tuple(int(cuda.memory_reserved(index)) for index in range(min(self._gpus, cuda.device_count())))
-        except RuntimeError:  # a context that a call broke: the call itself has said so
+        except (
+            RuntimeError,
+            AttributeError,
+        ):  # a context that a call broke, as the call itself has said; or no PyTorch
             return ()

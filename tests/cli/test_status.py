@@ -15,9 +15,12 @@ from fake_nvml import GIB, FakeNvml, gpu, uuid
 
 import gpucache as gpc
 from gpucache.cli.main import status_of
+from gpucache.cli.top import HOME_AND_CLEAR
 from gpucache.flows.session import current_session
+from gpucache.ledger import RunRow
 from gpucache.runtime import pools
 from gpucache.runtime.pools import PoolState, StatusFile, read_pools
+from gpucache.telemetry import Sample, Sampler
 
 
 @gpc.resident(gpu_memory="1GiB")
@@ -139,6 +142,37 @@ def test_nothing_runs(written: Written, capsys: pytest.CaptureFixture[str]) -> N
     assert (told["schema"], told["runs"], told["workers"]) == ("gpucache.status/1", [], [])
     assert told["gpus"][0]["others_bytes"] == 9 * GIB
     assert "nothing runs" in status(capsys)
+
+
+def test_live_until_interrupted(
+    written: Written, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal it is drawn anew at each reading; Ctrl-C is the way to leave it, and no failure."""
+    assert current_session().store.stats().records == 0
+    wait, drawn = Sampler.wait, iter((True, True, False))
+
+    def waits(sampler: Sampler, timeout_s: float, *, after: int = 0) -> Sample | None:
+        if not next(drawn):
+            raise KeyboardInterrupt
+        return wait(sampler, timeout_s, after=after)
+
+    monkeypatch.setattr(Sampler, "wait", waits)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+
+    shown = status(capsys, "--every", "0.1")
+
+    assert shown.count(HOME_AND_CLEAR) == 2
+    assert shown.count("nothing runs") == 2
+
+
+def test_runs_of_another_machine_are_not_shown_as_running(written: Written, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody here can say whether they live; one of this machine whose process is gone was interrupted."""
+    ledger = current_session().ledger
+    for number, host in enumerate(("another", socket.gethostname())):
+        row = RunRow(id=f"{number}", flow="f", status="running", started_at=0.0, env={"host": host}, pid=2**22 + 1)
+        ledger.write(row)
+
+    assert document(capsys)["runs"] == []
 
 
 def test_without_a_store_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

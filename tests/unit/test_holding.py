@@ -93,12 +93,14 @@ def test_pytorch_is_asked_seldom_unless_something_was_loaded(cuda: Cuda, residen
 
 @pytest.mark.usefixtures("residents")
 def test_without_cuda_there_is_nothing_to_tell(cuda: Cuda) -> None:
-    """On a worker without GPUs, before CUDA is used, and in a process whose context is broken."""
+    """On a worker without GPUs, before CUDA is used, in a process whose context is broken, while it is imported."""
     cuda.kept = (GIB,)
     assert Account(0).news() is None
     cuda.initialised = False
     assert Account(1).news() is None
     cuda.initialised, cuda.kept = True, (-1,)
+    assert Account(1).news() is None
+    sys.modules["torch"].cuda = types.SimpleNamespace()  # type: ignore[attr-defined]
     assert Account(1).news() is None
 
 

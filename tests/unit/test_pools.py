@@ -91,6 +91,7 @@ def test_changes_are_gathered_and_written_at_most_twice_a_second(tmp_path: Path)
     assert read_pools(tmp_path) == [pool()]
     assert later.due == []
     assert [path.suffix for path in (tmp_path / FOLDER).iterdir()] == [".json"]
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_a_pool_that_is_slow_to_look_at_is_looked_at_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +153,17 @@ def test_what_a_dead_process_left_is_swept(tmp_path: Path) -> None:
 
     assert read_pools(tmp_path) == [pool()]
     assert (gone.exists(), reused.exists(), own.exists()) == (False, False, True)
+
+
+def test_the_first_write_sweeps(tmp_path: Path) -> None:
+    """Killed processes leave no heap of files where nobody ever looks."""
+    gone = write(tmp_path, "gone", pool(started_ticks=1))
+    later = Later()
+    StatusFile(tmp_path, pool, later).note()
+    later.pass_by()
+
+    assert not gone.exists()
+    assert read_pools(tmp_path) == [pool()]
 
 
 @pytest.mark.parametrize("elsewhere", [{"host": "another"}, {"pid_namespace": "pid:[1]"}])
