@@ -22,7 +22,7 @@ EVERY_S = 0.2
 """Listing processes takes the driver's lock for milliseconds."""
 
 CONTEXT_MAX_BYTES = 2**30
-"""A CUDA context, and the workspaces of cuBLAS and cuDNN, take 0.3 to 0.9 GiB of a data-centre GPU."""
+"""What a CUDA context and its libraries' workspaces are believed to take at most: more is a neighbour's."""
 
 GPU_PEAK = "gpu_peak_bytes"
 HOST_GROWTH = "host_peak_growth_bytes"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from gpucache.events import Degraded, hooks
 from gpucache.telemetry.reading import Fleet, Source
 
 EVERY_S = 1.0
@@ -54,6 +55,7 @@ class Sampler:
         self._last: Fleet | None = None
         self._count = 0
         self._closed = threading.Event()
+        self._said: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="gpucache-sampler", daemon=True)
         self._thread.start()
 
@@ -89,14 +91,30 @@ class Sampler:
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            fleet = self._source.read(processes=self._processes)
-            with self._changed:
-                self._last = fleet
-                self._count += 1
-                self._changed.notify_all()
-            if self._on_reading is not None and not self._closed.is_set():
-                self._on_reading(fleet)
+            try:
+                fleet = self._source.read(processes=self._processes)
+            except Exception as problem:  # noqa: BLE001  # an edge: a source may be the user's; the last reading grows older
+                self._say("the GPUs are not read", problem)
+            else:
+                with self._changed:
+                    self._last = fleet
+                    self._count += 1
+                    self._changed.notify_all()
+                self._tell(fleet)
             self._closed.wait(self._every_s)
+
+    def _tell(self, fleet: Fleet) -> None:
+        if self._on_reading is None or self._closed.is_set():
+            return
+        try:
+            self._on_reading(fleet)
+        except Exception as problem:  # noqa: BLE001  # an edge: a listener may be the user's; readings go on, for others
+            self._say("whoever listens to readings of the GPUs is told of each, and failed", problem)
+
+    def _say(self, what: str, problem: Exception) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            hooks.emit(Degraded(what, f"{type(problem).__name__}: {problem}"))
 
 
 def _this_machine() -> tuple[Source, Callable[[], None]]:

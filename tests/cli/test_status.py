@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,3 +183,52 @@ def test_without_a_store_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "there is none yet" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     gpc.shutdown()
+
+
+KILLED = """
+import sys, threading
+import gpucache as gpc
+from gpucache.runtime.pools import StatusFile
+
+write = StatusFile._write
+
+def written(file):
+    write(file)
+    print("written", flush=True)
+
+StatusFile._write = written
+
+@gpc.task(cpus=1, cache=False)
+def stays():
+    threading.Event().wait()
+
+@gpc.flow
+def for_ever():
+    stays.submit().result()
+
+for_ever()
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_program_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """While it runs another process sees its pool; after SIGKILL it sees neither run nor worker, and its file is gone."""
+    store = tmp_path / "store"
+    (tmp_path / "program.py").write_text(KILLED)
+    own = {"GPUCACHE_STORE": str(store), "PYTHONPATH": str(Path(gpc.__file__).parents[1])}
+    command = [sys.executable, str(tmp_path / "program.py")]
+    gpc.init(store=store, runtime="inline")
+    with subprocess.Popen(command, env={**os.environ, **own}, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        try:
+            assert program.stdout.readline() == "written\n"
+            alive = document(capsys)
+        finally:
+            program.kill()
+    dead = document(capsys)
+    gpc.shutdown()
+
+    assert [(run["flow"], run["pid"]) for run in alive["runs"]] == [("for_ever", program.pid)]
+    assert [one["pool_pid"] for one in alive["workers"]] == [program.pid]
+    assert (dead["runs"], dead["pools"], dead["workers"]) == ([], [], [])
+    assert list((store / "pools").iterdir()) == []

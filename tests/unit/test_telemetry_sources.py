@@ -58,6 +58,39 @@ def test_a_driver_that_hangs_makes_readings_old_not_late() -> None:
     assert (sample.fleet, sample.age_s) == (fleet(1, 1_000_000_000), 60.0)
 
 
+class Fails:
+    """A source of someone's own that raises at first, and then reads."""
+
+    def __init__(self, fails: int) -> None:
+        self.left = fails
+
+    def read(self, *, processes: bool = False) -> Fleet:
+        self.left -= 1
+        if self.left >= 0:
+            raise OSError("the file of readings is gone")
+        return fleet(7)
+
+
+def test_a_source_or_a_listener_that_raises_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Readings go on after both: a sampler that had died in silence would show an old machine for ever."""
+    heard: list[Fleet] = []
+
+    def hear(read: Fleet) -> None:
+        heard.append(read)
+        raise ZeroDivisionError("in the listener")
+
+    with Sampler(Fails(3), every_s=1e-6, on_reading=hear) as sampler:
+        sample = sampler.wait(LONG_S, after=2)
+
+    assert sample is not None
+    assert sample.fleet == fleet(7)
+    assert len(heard) >= 2
+    assert [record.message for record in caplog.records] == [
+        "the GPUs are not read: OSError: the file of readings is gone",
+        "whoever listens to readings of the GPUs is told of each, and failed: ZeroDivisionError: in the listener",
+    ]
+
+
 def test_before_the_first_reading_there_is_none() -> None:
     """Nothing was read yet: None, at once; waiting for it ends at its time limit."""
     source = Hangs()
