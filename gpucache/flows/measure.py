@@ -101,9 +101,8 @@ def held_by(fleet: Fleet, pid: int, gpus: tuple[str, ...]) -> int | None:
     held = [
         process.memory_used_bytes
         for gpu in fleet.gpus
-        if gpu.uuid in gpus
         for process in gpu.processes or ()
-        if process.pid == pid and process.memory_used_bytes is not None
+        if process.pid == pid and process.memory_used_bytes is not None and gpu.device_of(process) in gpus
     ]
     return max(held, default=None)
 

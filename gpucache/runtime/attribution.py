@@ -43,8 +43,10 @@ def held_on(uuid: str, pools: Iterable[PoolState], fleet: Fleet | None) -> int |
 
 def _by_nvml(pid: int | None, fleet: Fleet) -> dict[str, int]:
     return {
-        gpu.uuid: process.memory_used_bytes
+        device: process.memory_used_bytes
         for gpu in fleet.gpus
         for process in gpu.processes or ()
-        if process.pid == pid and process.memory_used_bytes is not None
+        if process.pid == pid
+        and process.memory_used_bytes is not None
+        and (device := gpu.device_of(process)) is not None
     }

@@ -68,7 +68,16 @@ def sample_period_s(nvml: Any, handle: Any) -> float:
 def processes_on(nvml: Any, handle: Any) -> tuple[ProcessReading, ...]:
     """Compute processes, by the driver's ids. Takes milliseconds, during which no other call is answered."""
     listed = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    return tuple(ProcessReading(int(one.pid), one.usedGpuMemory) for one in listed)
+    return tuple(
+        ProcessReading(int(one.pid), one.usedGpuMemory, _instance(one, "gpu"), _instance(one, "compute"))
+        for one in listed
+    )
+
+
+def _instance(process: Any, kind: str) -> int | None:
+    """All ones: it is on no MIG instance. Older versions of nvidia-ml-py don't have it."""
+    number = getattr(process, f"{kind}InstanceId", None)
+    return None if number is None or int(number) == 0xFFFFFFFF else int(number)
 
 
 def _nvlinks(nvml: Any, handle: Any) -> tuple[NvLink, ...]:

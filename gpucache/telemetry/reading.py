@@ -16,11 +16,14 @@ class ProcessReading:
 
     Attributes:
         pid: The driver's idea of its process id; see Fleet.pids_are_hosts.
-        memory_used_bytes: Its device memory; None where the driver does not say (MIG, WDDM).
+        memory_used_bytes: Its device memory; None where the driver does not say (WDDM; MIG, for some users).
+        gpu_instance, compute_instance: Where on a GPU that is cut into MIG instances; None where it is not, or nobody says.
     """
 
     pid: int
     memory_used_bytes: int | None
+    gpu_instance: int | None = None
+    compute_instance: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,15 @@ class GpuReading:
     def why_absent(self, field: str) -> str | None:
         """Why a field is None; None if it is not, or nobody said."""
         return dict(self.absent).get(field)
+
+    def device_of(self, process: ProcessReading) -> str | None:
+        """What CUDA calls the device that a process is on: this GPU, or the MIG instance; None where that can't be told."""
+        if not self.mig_is_on:
+            return self.uuid
+        there = [one for one in self.mig or () if one.gpu_instance == process.gpu_instance]
+        if len(there) > 1:
+            there = [one for one in there if one.compute_instance == process.compute_instance]
+        return there[0].uuid if len(there) == 1 else None
 
     @property
     def troubles(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Two numbers are mixed up everywhere: how much memory is taken, and how much of t
 
 from __future__ import annotations
 
-from gpucache.telemetry.reading import Fleet, GpuReading
+from gpucache.telemetry.reading import Fleet, GpuReading, ProcessReading
 
 HEADINGS = (">GPU", "model", ">memory used", ">kernel runs", ">bus busy", ">clock", ">power", ">heat", "remarks")
 """Those that begin with ">" head numbers."""
@@ -50,10 +50,17 @@ def process_rows(fleet: Fleet) -> list[tuple[str, ...]]:
     """A row for each process on each GPU; with the host's ids they are marked, for they mean nothing here."""
     whose = " (host's id)" if fleet.pids_are_hosts else ""
     return [
-        (str(gpu.index), f"{process.pid}{whose}", _of(_in_gib(process.memory_used_bytes), NOTHING, "GiB"))
+        (_place(gpu, process), f"{process.pid}{whose}", _of(_in_gib(process.memory_used_bytes), NOTHING, "GiB"))
         for gpu in fleet.gpus
         for process in gpu.processes or ()
     ]
+
+
+def _place(gpu: GpuReading, process: ProcessReading) -> str:
+    """The GPU's index, with the number of the MIG instance as in gpu_rows()."""
+    device = gpu.device_of(process)
+    numbers = [number for number, one in enumerate(gpu.mig or ()) if one.uuid == device]
+    return f"{gpu.index}.{numbers[0]}" if numbers else str(gpu.index)
 
 
 def legend(fleet: Fleet) -> tuple[str, ...]:

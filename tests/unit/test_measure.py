@@ -116,6 +116,18 @@ def test_in_a_container_the_context_is_counted_too(
 
 
 @pytest.mark.usefixtures("in_worker")
+def test_a_process_on_a_mig_instance(fake_nvml: FakeNvml) -> None:
+    """Its memory on its own instance, not what it holds on another."""
+    context.enter(context.WorkerContext("w0", "cuda:0", (mig_uuid(5),)), whole_process=False)
+    on = [f"process 0 {MINE} memory_bytes {size * GIB} gpu_instance {place}" for place, size in ((1, 3), (2, 9))]
+    fake_nvml.says(gpu(0, mig_mode=1), mig(0, 0, 5), mig(0, 1, 6), *on)
+    with Measure() as taken:
+        pass
+
+    assert taken.gpu_peak_bytes == 3 * GIB
+
+
+@pytest.mark.usefixtures("in_worker")
 def test_the_context_on_a_mig_instance(fake_nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
     """The instance's memory counts, not the whole GPU's; NVML has no processes for it."""
     monkeypatch.setattr(measuring, "cuda_in_use", lambda: Cuda((2 * GIB, 3 * GIB)))

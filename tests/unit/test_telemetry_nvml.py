@@ -12,6 +12,7 @@ from fake_nvml import GIB, H200, FakeNvml, gpu, mig, mig_uuid, uuid
 from gpucache.telemetry import Fleet, GpuReading, MigReading, NvLink, PathBetween, ProcessReading, RowRemaps
 from gpucache.telemetry.from_nvml import NvmlSource
 from gpucache.telemetry.process_ids import are_hosts
+from gpucache.telemetry.rows import process_rows
 
 
 def only(fleet: Fleet) -> GpuReading:
@@ -218,6 +219,28 @@ def test_processes_when_asked_for(fake_nvml: FakeNvml) -> None:
 
     assert listed == [(ProcessReading(100, GIB), ProcessReading(101, None)), (ProcessReading(7, None),), ()]
     assert source.read().gpus[0].why_absent("processes") == "not asked for"
+
+
+def test_processes_on_mig_instances(fake_nvml: FakeNvml) -> None:
+    """Each is on the instance that the driver names; one that names none can't be told, and on a whole GPU there is no doubt."""
+    instances = mig(0, 0, 5), mig(0, 1, 6)
+    fake_nvml.says(gpu(0, mig_mode=1), *instances, "process 0 pid 7 memory_bytes 9 gpu_instance 2", "process 0 pid 8")
+    cut = only(NvmlSource().read(processes=True))
+    fake_nvml.says(gpu(0), "process 0 pid 7")
+    whole = only(NvmlSource().read(processes=True))
+
+    assert [cut.device_of(process) for process in cut.processes or ()] == [mig_uuid(6), None]
+    assert [whole.device_of(process) for process in whole.processes or ()] == [uuid(0)]
+    assert [cells[:2] for cells in process_rows(Fleet((cut,), 0))] == [("0.1", "7"), ("0", "8")]
+
+
+def test_two_compute_instances_of_one_gpu_instance() -> None:
+    """They share its memory and are two devices: the compute instance tells them apart, or nothing does."""
+    parts = tuple(MigReading(f"MIG-{number}", 1, number, "half") for number in range(2))
+    cut = GpuReading("GPU-0", 0, "a GPU", None, None, None, mig_is_on=True, mig=parts)
+
+    assert cut.device_of(ProcessReading(7, 1, 1, 1)) == "MIG-1"
+    assert cut.device_of(ProcessReading(7, 1, 1)) is None
 
 
 def test_processes_that_may_not_be_listed(fake_nvml: FakeNvml) -> None:
