@@ -25,6 +25,7 @@ from gpucache.runtime.calls import CallFuture, Entry, cancel, fail, not_sendable
 from gpucache.runtime.demand import Resources
 from gpucache.runtime.engine import Capacity, Engine, Stage
 from gpucache.runtime.gpu_watch import GpuWatch
+from gpucache.runtime.inline import run_here
 from gpucache.runtime.pools import PoolState, StatusFile
 from gpucache.runtime.portrait import Seen, portrait
 from gpucache.runtime.timers import Timers
@@ -140,7 +141,9 @@ class Driver:
         self.check_usable()
         name = name or getattr(fn, "__qualname__", type(fn).__qualname__)
         if self._inline:
-            return self._run_here(fn, args, dict(kwargs or {}), retries=retries, timeout_s=timeout_s)
+            if timeout_s is not None:
+                self._say_no_timeouts()
+            return run_here(fn, args, kwargs or {}, retries=retries)
         kind = self._kind(resources)
         call = CallId(next(self._calls))
         future = CallFuture(lambda: self._step(events.CancelAsked(call)))
@@ -264,32 +267,11 @@ class Driver:
             return None
         return self._gpu_watch.largest_bytes()
 
-    def _run_here(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *,
-        retries: int,
-        timeout_s: float | None,
-    ) -> concurrent.futures.Future[Any]:
-        if timeout_s is not None and "timeout" not in self._said:
+    def _say_no_timeouts(self) -> None:
+        if "timeout" not in self._said:
             self._said.add("timeout")
-            hooks.emit(
-                Degraded("runtime 'inline' does not keep timeouts", "calls run in this process and can't be stopped")
-            )
-        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        future.set_running_or_notify_cancel()
-        for left in range(retries, -1, -1):
-            try:
-                result = fn(*args, **kwargs)
-            except Exception as raised:  # noqa: BLE001  # an edge: the call is the user's; interruptions pass
-                if not left:
-                    future.set_exception(raised)
-            else:
-                future.set_result(result)
-                break
-        return future
+            why = "calls run in this process and can't be stopped"
+            hooks.emit(Degraded("runtime 'inline' does not keep timeouts", why))
 
     # ------------------------------------------------------------ events and actions
 

@@ -62,3 +62,4 @@ def test_in_a_container_it_says_whose_process_ids_these_are(
     assert (finding.name, finding.verdict) == ("GPU processes", NOTE)
     assert "process ids as the host counts them" in finding.seen
     assert "workers report" in finding.seen
+    assert "pid:[" in finding.seen
