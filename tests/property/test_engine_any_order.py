@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from gpucache.runtime import actions, events
 from gpucache.runtime.engine import Capacity, Engine
+from gpucache.runtime.gpus import GpusOfFleet
+from gpucache.telemetry import Fleet, GpuReading
 from gpucache.workers.kind import CallId, Env, Kind, WorkerId
 
 KINDS = [Kind(), Kind(Env(env_vars={"A": "1"})), Kind(gpus=1), Kind(generation=1)]
@@ -34,6 +36,9 @@ class TwoGpus:
 
     def give(self, worker: WorkerId) -> None:
         self.held.pop(worker, None)
+
+    def observe(self, fleet: Fleet) -> frozenset[str]:
+        return frozenset()
 
 
 @dataclass
@@ -143,14 +148,58 @@ HAPPEN = st.tuples(
 @given(st.lists(st.one_of(SUBMIT, HAPPEN), max_size=60), st.booleans())
 def test_every_call_ends_once(story: list[tuple], cancel: bool) -> None:
     """After any story, shutdown and a kind world, each call has ended exactly once and no worker is left."""
-    world = World(Engine(Capacity(workers=WORKERS, cpus=CPUS), TwoGpus()))
+    tell(World(Engine(Capacity(workers=WORKERS, cpus=CPUS), TwoGpus())), story, cancel)
+
+
+SHARED = [
+    *KINDS,
+    Kind(gpus=0.5),
+    Kind(gpus=0.25, gpu_memory_bytes=5),
+    Kind(gpus=2),
+    Kind(gpus=0.5, gpu_memory_bytes=99),
+]
+SUBMIT_SHARED = st.tuples(
+    st.just("submit"), st.sampled_from(SHARED), st.integers(1, 3), st.just(1), st.integers(0, 1), st.none()
+)
+READ = st.tuples(st.just("read"), st.sampled_from(["free", "taken", "lost", "all lost", "silent"]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(SUBMIT_SHARED, HAPPEN, READ), max_size=60), st.booleans())
+def test_every_call_ends_once_on_gpus_that_are_shared_taken_and_lost(story: list[tuple], cancel: bool) -> None:
+    """The same where placement gives out shares and memory and readings come in between; at the end nothing is promised."""
+    gpus = GpusOfFleet(READINGS["free"])
+    world = World(Engine(Capacity(workers=WORKERS, cpus=CPUS), gpus))
+    tell(world, story, cancel)
+
+    assert [(one.nbytes, one.share_milli) for one in gpus.promised()] == [(0, 0), (0, 0)]
+
+
+def gpu(index: int, free_bytes: int = 10) -> GpuReading:
+    return GpuReading(f"GPU-{index}", index, "a GPU", 10, 10 - free_bytes, free_bytes)
+
+
+READINGS = {
+    "free": Fleet((gpu(0), gpu(1)), 0),
+    "taken": Fleet((gpu(0, 1), gpu(1)), 0),
+    "lost": Fleet((gpu(0),), 0, lost=("GPU-1",)),
+    "all lost": Fleet((), 0, lost=("GPU-0", "GPU-1")),
+    "silent": Fleet((), 0, ("NVML hangs",)),
+}
+
+
+def tell(world: World, story: list[tuple], cancel: bool) -> None:
+    """Let it happen, shut down, and let the world be kind: everything must have come to its end."""
     for what, *how in story:
         if what == "submit":
             world.submit(*how)
+        elif what == "read":
+            world.step(events.GpusRead(READINGS[how[0]]))
         else:
             world.happen(what, *how)
 
     world.step(events.ShutdownAsked(cancel=cancel))
+    world.step(events.GpusRead(READINGS["free"]))
     for _ in range(20 * len(story) + 50):
         for kindly in ("end", "ready", "answer"):
             world.happen(kindly, 0)
