@@ -132,6 +132,19 @@ def test_of_equal_shares_the_memory_decides() -> None:
     take = taker(80, 40)
     assert [take(0.1, 10), take(0.1, 70)] == [("GPU-1",), ("GPU-0",)]
 
+    take = taker(80, 80)
+    assert [take(0.1, 10), take(0.1, 75)] == [("GPU-0",), ("GPU-1",)]
+    assert [take(0.1, 3), take(0.1, 60)] == [("GPU-1",), ("GPU-0",)]
+
+
+def test_what_we_promised_is_left_to_nobody() -> None:
+    """Half a GPU without a size gets no place where a small share was promised most of the memory, whatever is free of it now."""
+    take = taker(80)
+
+    assert take(0.1, 70) == ("GPU-0",)
+    assert take(0.5) is None
+    assert take(0.1) == ("GPU-0",)
+
 
 def test_whole_gpus_are_the_smallest() -> None:
     """A GPU without a size asked is the one that the fewest others could make use of."""
