@@ -7,7 +7,7 @@ handed back but never recorded under that key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpucache.config import Config
@@ -95,7 +95,7 @@ def parcel(session: Session, task: AnyTask, values: tuple[Any, ...], called: Cal
         parts={} if called is None else called.parts(),
         argument_digests={} if called is None else called.argument_digests(),
         code=b"" if called is None else called.code.fingerprint.digest,
-        config=replace(session.config, runtime="inline"),  # what a task submits from within a worker runs there
+        config=session.worker_config,
         run_id=watched.run_id,
         forced=watched.is_forced,
         root="" if called is None else called.root,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +34,7 @@ class Session:
         self.config = config
         self.residents = Residents()
         self.in_flight: dict[bytes, Future[Any]] = {}
-        self.environment: dict[str, str] = {}  # what workers start with
+        self.environment: Mapping[str, str] = {}  # what workers start with
         self.launches: set[concurrent.futures.Future[Any]] = set()
         self._fingerprints: dict[object, Fingerprints] = {}
         self._lock = threading.RLock()
@@ -74,6 +76,11 @@ class Session:
                 self.environment = variables()
                 self._driver = Driver(self.config)
             return self._driver
+
+    @cached_property
+    def worker_config(self) -> Config:
+        """The settings that workers get: the same store, wherever they stand; what a task submits from within one runs there."""
+        return replace(self.config, runtime="inline", store=os.fspath(self.store.path))
 
     def close(self, *, at_once: bool = False) -> None:
         """Stop the runtime, close the store. Waits for what runs; `at_once`: ends it."""
@@ -142,7 +149,7 @@ def shutdown(*, at_once: bool = False) -> None:
 def adopt(config: Config) -> Session:
     """The session of a worker process: the current one if it uses the same store, else a new one that replaces it."""
     session = _Current.session
-    if session is None or session.config.store_path != config.store_path:
+    if session is None or (session.config.store != config.store and session.config.store_path != config.store_path):
         with _Current.lock:
             session = _Current.session = Session(config)
     return session
