@@ -6,11 +6,12 @@ The one place where gpucache keeps process-wide state. Everything else gets what
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gpucache.config import Config, Setting
@@ -78,9 +79,10 @@ class Session:
             return self._driver
 
     @cached_property
-    def worker_config(self) -> Config:
-        """The settings that workers get: the same store, wherever they stand; what a task submits from within one runs there."""
-        return replace(self.config, runtime="inline", store=os.fspath(self.store.path))
+    def worker_settings(self) -> bytes:
+        """What workers get of the settings, ready to travel: the same store, wherever they stand; tasks within run there."""
+        config = replace(self.config, runtime="inline", store=os.fspath(self.store.path))
+        return json.dumps(config.settings()).encode()
 
     def close(self, *, at_once: bool = False) -> None:
         """Stop the runtime, close the store. Waits for what runs; `at_once`: ends it."""
@@ -146,8 +148,13 @@ def shutdown(*, at_once: bool = False) -> None:
         session.close(at_once=at_once)
 
 
-def adopt(config: Config) -> Session:
-    """The session of a worker process: the current one if it uses the same store, else a new one that replaces it."""
+def adopt(settings: bytes) -> Session:
+    """The session of a worker process: the current one if it uses the same store, else a new one that replaces it.
+
+    Args:
+        settings: A session's worker_settings.
+    """
+    config = _config(settings)
     session = _Current.session
     if session is None or (session.config.store != config.store and session.config.store_path != config.store_path):
         with _Current.lock:
@@ -156,3 +163,8 @@ def adopt(config: Config) -> Session:
 
 
 atexit.register(shutdown)
+
+
+@lru_cache(maxsize=8)
+def _config(settings: bytes) -> Config:
+    return Config(**json.loads(settings))
