@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gpucache.digests import value_digest
+from gpucache.digests import combine, value_digest
 from gpucache.events import Degraded, State, hooks
 from gpucache.flows.cells import Texts, learn, send
 from gpucache.flows.future import Future, resolved
@@ -22,6 +22,7 @@ from gpucache.memo import Work, execute
 from gpucache.store import Manifest
 
 if TYPE_CHECKING:
+    from gpucache.fingerprint import Fingerprint
     from gpucache.flows.identify import Called
     from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Watched
@@ -40,7 +41,7 @@ class Parcel(NamedTuple):
     Attributes:
         values: One for each parameter; Stored where the value is the result of another call.
         key, parts, argument_digests: The call's identity; key is None for a call that is not memoised.
-        code: The digest of the fingerprint that the key was made with.
+        code: What the worker's code must be for its result to be recorded under this key.
         root: The project's directory.
         texts: Where the texts of functions are that travel by value.
         around: What the body finds around it; None in the caller's own process.
@@ -92,7 +93,7 @@ def parcel(session: Session, task: AnyTask, values: tuple[Any, ...], called: Cal
         key=None if called is None else called.key,
         parts={} if called is None else called.parts(),
         argument_digests={} if called is None else called.argument_digests(),
-        code=b"" if called is None else called.code.fingerprint.digest,
+        code=b"" if called is None else _code_digest(task, called.code.fingerprint),
         settings=session.worker_settings,
         run_id=watched.run_id,
         forced=watched.is_forced,
@@ -118,7 +119,7 @@ def run_parcel(packed: Parcel) -> Reply:
     values = tuple(store.read(value.manifest) if type(value) is Stored else value for value in packed.values)
     learn(store, packed.texts, session.fingerprints(follow_of(task)))
     code = None if packed.key is None else task.code(session)
-    key = packed.key if code is None or code.fingerprint.digest == packed.code else None
+    key = packed.key if code is None or _code_digest(task, code.fingerprint) == packed.code else None
     if key != packed.key:
         hooks.emit(Degraded(f"task {task.name!r}", "its code in the worker differs from the caller's; not recorded"))
     symbols = session.fingerprints() if code is None else code.fingerprints
@@ -163,6 +164,17 @@ def run_parcel(packed: Parcel) -> Reply:
         measure.gpu_peak_bytes,
         measure.host_peak_growth_bytes,
     )
+
+
+def _code_digest(task: AnyTask, fingerprint: Fingerprint) -> bytes:
+    """What must be the same in the worker: all of it; where the task has packages of its own, the project's code."""
+    env = task.options.env
+    if env is None or not (env.pip or env.image):
+        return fingerprint.digest
+    own = {
+        name: digest for name, (digest, _) in fingerprint.parts.items() if not name.startswith(("package:", "python"))
+    }
+    return combine(*(item for name, digest in sorted(own.items()) for item in (name.encode(), digest)))
 
 
 def _travelling(value: Any) -> Any:
