@@ -165,7 +165,7 @@ SAFE: dict[str, Any] = {
     "bools and ints": [True, 1, False, 0],
     "numpy scalars": [np.float32(1.5), np.int8(-1), np.bool_(True), np.complex64(1j), np.float16("nan")],
     "numpy long long": np.longlong(3),
-    "numpy times": (np.datetime64("2026-01-01", "ns"), np.datetime64("NaT"), np.timedelta64(3, "W")),
+    "numpy times": (np.datetime64("2026-01-01", "ns"), np.datetime64("NaT", "s"), np.timedelta64(3, "W")),
     "numpy texts": [np.str_("ab\0"), np.bytes_(b"x\0"), np.str_(""), np.str_("\ud800")],
     "arrays within": {"x": np.arange(3), "y": [np.zeros((2, 2), order="F"), np.array(1.5)]},
 }

@@ -21,7 +21,8 @@ from gpucache.digests import hash128
 # fmt: off
 _UNSEEN = frozenset({
     "__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__static_attributes__",
-    "__abstractmethods__", "__slotnames__", "_abc_impl",
+    "__abstractmethods__", "__slotnames__", "_abc_impl", "__classdictcell__", "__conditional_annotations__",
+    "__annotations__", "__annotate_func__", "__annotations_cache__",
 })
 # fmt: on
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
@@ -53,6 +54,16 @@ def _named(qualname: str) -> Any:
     return found
 
 
+def evaluated_annotations(cls: type) -> dict[str, Any]:
+    """A class's own annotations. From Python 3.14 on they are there once asked for, and only then does cloudpickle take them along."""
+    import inspect
+
+    try:
+        return inspect.get_annotations(cls)
+    except NameError:  # they name what is only imported for type checkers
+        return {}
+
+
 def _says(cls: type) -> bytes:
     return hash128(repr(_said(cls)).encode("utf-8", "surrogatepass"))
 
@@ -63,7 +74,7 @@ def _said(cls: type) -> list[Any]:
         for base in cls.__bases__
     ]
     content = [(name, _of(item)) for name, item in sorted(vars(cls).items()) if _is_said(name, item)]
-    return [cls.__qualname__, type(cls).__qualname__, bases, content]
+    return [cls.__qualname__, type(cls).__qualname__, bases, _of(evaluated_annotations(cls)), content]
 
 
 def _is_said(name: str, item: Any) -> bool:

@@ -111,6 +111,7 @@ def _pickler() -> Any:
 
             def reducer_override(self, value: Any) -> Any:
                 if isinstance(value, type):
+                    main_class.evaluated_annotations(value)
                     found = main_class.reduced(value)
                     return super().reducer_override(value) if found is None else found
                 if isinstance(value, File):

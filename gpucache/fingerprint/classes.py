@@ -9,6 +9,8 @@ from __future__ import annotations
 import abc
 import dataclasses
 import enum
+import importlib
+import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,6 +30,8 @@ _NOT_CONTENT = frozenset(
         "__annotations__",
         "__annotations_cache__",
         "__classcell__",
+        "__classdictcell__",
+        "__conditional_annotations__",
         "__dataclass_fields__",
         "__dataclass_params__",
         "__dict__",
@@ -184,11 +188,11 @@ def _describe_members(walk: Walk, cls: enum.EnumMeta, label: str, items: list[It
 def _annotations(cls: type) -> Mapping[str, Any]:
     """A class's own annotations: they make fields, validators, columns."""
     try:
-        annotations = cls.__dict__.get("__annotations__") or getattr(cls, "__annotations__", {})  # noqa: RUF063  # own ones alone
-    except NameError:  # evaluated lazily, and naming what is only imported for type checkers
-        return {}
-    own = "__annotations__" in cls.__dict__ or "__annotate_func__" in cls.__dict__
-    return annotations if own else {}
+        return inspect.get_annotations(cls)
+    except NameError:  # Python 3.14 evaluates them when asked, and one names what is only imported for type checkers
+        lazy: Any = importlib.import_module("annotationlib")
+        texts: Mapping[str, Any] = lazy.get_annotations(cls, format=lazy.Format.STRING)
+        return texts
 
 
 def _describe_annotation(walk: Walk, annotation: Any, items: list[Item]) -> None:

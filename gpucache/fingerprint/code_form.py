@@ -51,10 +51,28 @@ def same_but_for_place(one: types.CodeType, other: types.CodeType) -> bool:
 def _tokens(code: types.CodeType) -> Iterator[bytes]:
     counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
     yield f"({code.co_name} {counts} {code.co_varnames} {code.co_names} {code.co_freevars} {code.co_cellvars} ".encode()
-    yield code.co_code + getattr(code, "co_exceptiontable", b"")
-    for constant in code.co_consts:
-        yield from _constant(constant)
+    if _CLASS_LINE in code.co_names:
+        yield from _class_body(code)
+    else:
+        yield code.co_code + getattr(code, "co_exceptiontable", b"")
+        for constant in code.co_consts:
+            yield from _constant(constant)
     yield b")"
+
+
+_CLASS_LINE = "__firstlineno__"
+"""Python 3.13 and newer: the body of a class begins by storing the line that it stands on."""
+
+
+def _class_body(code: types.CodeType) -> Iterator[bytes]:
+    """The instructions with what they load, and not with places in tables, less the first that store the line."""
+    steps = list(dis.get_instructions(code))
+    stored = next((at for at, step in enumerate(steps) if step.argval == _CLASS_LINE), None)
+    for at, step in enumerate(steps):
+        if stored is None or at not in (stored - 1, stored):
+            yield f"{step.opname} ".encode()
+            yield from _constant(step.argval)
+    yield getattr(code, "co_exceptiontable", b"")
 
 
 def _constant(value: object) -> Iterator[bytes]:

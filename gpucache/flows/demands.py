@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpucache.digests import hash128
-from gpucache.errors import RemoteError, StoreFull, StoreUnusable
+from gpucache.errors import StoreFull, StoreUnusable
 from gpucache.flows.future import Future, leaves_in
 from gpucache.placement.learned import KEPT, Estimate, Observation, estimate
 
@@ -73,17 +73,6 @@ def input_bytes(values: Iterable[object]) -> int:
     return sum(_nbytes(value) for value in values) + sum(
         len(value) for value in values if isinstance(value, str | bytes)
     )
-
-
-def is_out_of_memory(problem: BaseException | None) -> bool:
-    """Whether a call ran out of memory, on whatever library's word. By name: no library is imported to ask."""
-    if isinstance(problem, RemoteError):
-        name, text = problem.type_name, problem.text
-    else:
-        name, text = type(problem).__name__, str(problem)
-    if name.rpartition(".")[2] in ("OutOfMemoryError", "MemoryError") or isinstance(problem, MemoryError):
-        return True
-    return "out of memory" in text.lower() and (isinstance(problem, RuntimeError) or name.endswith("RuntimeError"))
 
 
 def _nbytes(value: object) -> int:

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gpucache.events import Degraded, State, hooks
-from gpucache.flows.demands import input_bytes, is_out_of_memory, next_demand, observe
+from gpucache.flows.demands import input_bytes, next_demand, observe
 from gpucache.flows.future import Arrived, Future, futures_in
 from gpucache.flows.identify import Called
 from gpucache.flows.in_process import why
 from gpucache.flows.watcher import Why
 from gpucache.memo import Key, current_watch, lookup, note_hit
 from gpucache.placement.learned import Observation
+from gpucache.residence import is_out_of_memory
 
 if TYPE_CHECKING:
     from gpucache.flows.remote import Reply

@@ -6,9 +6,12 @@ The one place where gpucache keeps process-wide state. Everything else gets what
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import threading
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gpucache.config import Config, Setting
@@ -32,7 +35,7 @@ class Session:
         self.config = config
         self.residents = Residents()
         self.in_flight: dict[bytes, Future[Any]] = {}
-        self.environment: dict[str, str] = {}  # what workers start with
+        self.environment: Mapping[str, str] = {}  # what workers start with
         self.launches: set[concurrent.futures.Future[Any]] = set()
         self._fingerprints: dict[object, Fingerprints] = {}
         self._lock = threading.RLock()
@@ -74,6 +77,12 @@ class Session:
                 self.environment = variables()
                 self._driver = Driver(self.config)
             return self._driver
+
+    @cached_property
+    def worker_settings(self) -> bytes:
+        """What workers get of the settings, ready to travel: the same store, wherever they stand; tasks within run there."""
+        config = replace(self.config, runtime="inline", store=os.fspath(self.store.path))
+        return json.dumps(config.settings()).encode()
 
     def close(self, *, at_once: bool = False) -> None:
         """Stop the runtime, close the store. Waits for what runs; `at_once`: ends it."""
@@ -139,10 +148,15 @@ def shutdown(*, at_once: bool = False) -> None:
         session.close(at_once=at_once)
 
 
-def adopt(config: Config) -> Session:
-    """The session of a worker process: the current one if it uses the same store, else a new one that replaces it."""
+def adopt(settings: bytes) -> Session:
+    """The session of a worker process: the current one if it uses the same store, else a new one that replaces it.
+
+    Args:
+        settings: A session's worker_settings.
+    """
+    config = _config(settings)
     session = _Current.session
-    if session is None or session.config.store_path != config.store_path:
+    if session is None or (session.config.store != config.store and session.config.store_path != config.store_path):
         with _Current.lock:
             session = _Current.session = Session(config)
     from gpucache.workers.holding import tell_residents  # here: whoever only reads the store has no use for it
@@ -152,3 +166,8 @@ def adopt(config: Config) -> Session:
 
 
 atexit.register(shutdown)
+
+
+@lru_cache(maxsize=8)
+def _config(settings: bytes) -> Config:
+    return Config(**json.loads(settings))

@@ -13,7 +13,7 @@ import types
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gpucache.digests import combine
 from gpucache.errors import (
@@ -147,13 +147,14 @@ def find(store: Store, key: bytes, state: State = State.HIT, root: str = "") -> 
 
 def run_and_publish(store: Store, work: Work) -> Done:
     """Run the body here and now, check it, store its result."""
-    watch = watch_of(store, work)
+    watch = None if work.key is None else watch_of(store, work)  # a call that is not memoised may read what it likes
     started = time.perf_counter()
     try:
         value = work.body()
     finally:
         seconds = time.perf_counter() - started
-        watch.stop()
+        if watch is not None:
+            watch.stop()
     return publish(store, work, value, seconds, watch)
 
 
@@ -162,15 +163,22 @@ def watch_of(store: Store, work: Work) -> Watch:
     return Watch(work.root, str(store.path), work.arguments.values(), work.keepers, work.path_texts).start()
 
 
-def publish(store: Store, work: Work, value: object, seconds: float, watch: Watch) -> Done:
-    """Check what a body gave and store it. `value` is the body's result, `seconds` the time it took."""
-    _refuse_changed_arguments(work)
+def publish(store: Store, work: Work, value: object, seconds: float, watch: Watch | None) -> Done:
+    """Check what a body gave and store it.
+
+    Args:
+        value: The body's result.
+        seconds: The time it took.
+        watch: What it read; None for a call that is not memoised.
+    """
     checked(work.task, work.validate, value)
-    _refuse_randomness(work, watch)
-    why = _why_not_explained(work, watch)
-    if why:
-        say_not_stored(work.task, why)
-        work = replace(work, key=None)
+    if watch is not None:
+        _refuse_changed_arguments(work)
+        _refuse_randomness(work, watch)
+        why = _why_not_explained(work, watch)
+        if why:
+            say_not_stored(work.task, why)
+            watch = None
     try:
         return _store_result(store, work, value, seconds, watch)
     except (NotStorable, StoreFull, StoreUnusable) as problem:
@@ -186,14 +194,15 @@ def say_not_stored(task: str, why: str) -> None:
     warnings.warn(f"task {task!r}: its result was returned but not stored: {why}", ResultNotStored, stacklevel=4)
 
 
-def _store_result(store: Store, work: Work, value: object, seconds: float, watch: Watch) -> Done:
-    manifest = store.write(value, _result_digest(work, value))
-    if work.key is None:
+def _store_result(store: Store, work: Work, value: object, seconds: float, watch: Watch | None) -> Done:
+    key = None if watch is None else work.key
+    manifest = store.write(value, _result_digest(work.digest, key, value))
+    if key is None or watch is None:
         return Done(State.UNCACHED, None if work.travels else value, manifest, None, seconds)
     inputs = watch.inputs()
     table = {**work.parts(), **parts_of_inputs(inputs)}
     record = Record(
-        key=remember(store, work.key, inputs) if inputs else work.key,
+        key=remember(store, key, inputs) if inputs else key,
         task=work.task,
         result=manifest,
         parts=b"",
@@ -224,7 +233,7 @@ def _as_stored(store: Store, work: Work, manifest: Manifest, value: object) -> o
 
 def _refuse_randomness(work: Work, watch: Watch) -> None:
     used = next((note for note in watch.notes if "random" in note), None)
-    if work.strict and used is not None and work.key is not None:
+    if work.strict and used is not None:
         raise NotCacheable(
             work.task, used, "make a generator of its own from an argument: numpy.random.default_rng(seed)"
         )
@@ -232,8 +241,6 @@ def _refuse_randomness(work: Work, watch: Watch) -> None:
 
 def _refuse_changed_arguments(work: Work) -> None:
     """Whoever passed it has another value in hand now, and must know."""
-    if work.key is None:
-        return
     for name, before in work.argument_digests.items():
         if name in work.arguments and work.digest(work.arguments[name]) != before:
             raise ArgumentMutated(work.task, name, "work on a copy of it, or mark the task cache=False")
@@ -245,8 +252,6 @@ def _why_not_explained(work: Work, watch: Watch) -> str:
     Raises:
         ArgumentMutated: A global that the code reads was changed, and strict says that this is an error.
     """
-    if work.key is None:
-        return ""
     for name in work.changed_globals():
         remedy = "pass it as an argument and return it, or mark the task cache=False"
         if work.strict:
@@ -272,9 +277,9 @@ def checked(task: str, validate: Callable[[object], object] | None, value: objec
     return value
 
 
-def _result_digest(work: Work, value: object) -> bytes:
+def _result_digest(digest: Digester, key: bytes | None, value: object) -> bytes:
     """The identity of a result. One that has none of its own is known by the call that gave it, or by nothing at all."""
     try:
-        return work.digest(value)
+        return digest(value)
     except NotIdentifiable:
-        return secrets.token_bytes(16) if work.key is None else combine(b"result of", work.key)
+        return secrets.token_bytes(16) if key is None else combine(b"result of", key)

@@ -1,15 +1,21 @@
-"""Values that stay in this process: each loaded once, shared by every call, dropped on request.
+"""Values that stay in this process: each loaded once, shared by every call, dropped on request or to make room.
 
 Process-local on purpose: a resident holds device memory of this process. Knows nothing of workers or devices; the
-caller says how to load.
+caller says how to load. A loader that runs out of memory is tried again with one resident less, until there is none: the one
+that is least likely to be asked for goes first.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+
+from gpucache.events import Degraded, hooks
+from gpucache.residence.out_of_memory import is_out_of_memory
+from gpucache.residence.policies import BlendedFrequency, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +42,12 @@ class Residents:
         self._held: dict[Hashable, Held] = {}
         self._loading: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._policy: Policy = BlendedFrequency()
 
     def get(self, key: Hashable, name: str, load: Callable[[], object], gpu_memory_bytes: int | None = None) -> object:
         """The value under `key`, loaded now if it is not here. What load() raises passes; nothing is kept then."""
+        with self._lock:
+            self._policy.asked(key)
         held = self._held.get(key)
         if held is not None:
             return held.value
@@ -48,10 +57,29 @@ class Residents:
             held = self._held.get(key)
             if held is None:
                 started = time.perf_counter()
-                value = load()
+                value = self._load(name, load)
                 held = Held(name, value, time.perf_counter() - started, gpu_memory_bytes)
                 self._held[key] = held
         return held.value
+
+    def _load(self, name: str, load: Callable[[], object]) -> object:
+        while True:
+            try:
+                return load()
+            except Exception as problem:
+                if not is_out_of_memory(problem) or not self._make_room(name):
+                    raise
+            _return_to_device()  # after the except clause: the failed load's frames are gone with the exception
+
+    def _make_room(self, name: str) -> bool:
+        """Drop the value that is least likely to be asked for; False if there is none."""
+        with self._lock:
+            if not self._held:
+                return False
+            key = self._policy.victim(self._held)
+            dropped = self._held.pop(key)
+        hooks.emit(Degraded(f"resident {dropped.name!r} is unloaded", f"memory ran out while {name!r} was loaded"))
+        return True
 
     def drop(self, key: Hashable) -> bool:
         """Forget the value under `key`; its memory is freed when the last call that uses it ends."""
@@ -62,3 +90,10 @@ class Residents:
     def held(self) -> tuple[Held, ...]:
         """What is here now."""
         return tuple(self._held.values())
+
+
+def _return_to_device() -> None:
+    """Have PyTorch give freed memory back, so that who does not use its pool can have it, too."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and cuda.is_initialized():
+        cuda.empty_cache()

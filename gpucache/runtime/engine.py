@@ -15,12 +15,12 @@ Decisions:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from gpucache.errors import DoesNotFit, RuntimeUnreachable, TaskTimeout, WorkerLost
+from gpucache.residence import BlendedFrequency
 from gpucache.runtime.actions import Action, Cancel, Deadline, Fail, Finished, Kill, Resolve, Send, Start, Stop
 from gpucache.runtime.events import (
     Answered,
@@ -104,6 +104,7 @@ class Engine:
         self._memory_used = 0
         self._next_worker = 0
         self._broken: Exception | None = None
+        self._kinds = BlendedFrequency()  # which kinds are asked for: what is least likely to be goes first
         self._unwell: frozenset[str] = frozenset()  # GPUs that no call may go to
         self._closing = False
         self._actions: list[Action] = []
@@ -171,6 +172,7 @@ class Engine:
             self._actions.append(Fail(ask.call, refusal))
             return
         self._generation = max(self._generation, ask.kind.generation)
+        self._kinds.asked(ask.kind)
         self._calls[ask.call] = _Call(ask, ask.retries)
         self._waiting.setdefault(ask.kind, deque()).append(ask.call)
 
@@ -442,15 +444,11 @@ class Engine:
             return  # room is on its way
         # With nothing running or starting nothing will change by itself: gangs hold idle workers from one another.
         impatient = blocked.overtaken >= PATIENCE or stages == {Stage.IDLE}
-        for worker in self._idle_of_others(blocked.ask.kind):
-            if impatient or worker.kind not in self._waiting:
-                self._stop(worker)
-                return
-
-    def _idle_of_others(self, kind: Kind) -> Iterator[_Worker]:
-        for other, idle in self._idle.items():
-            if other != kind:
-                yield from (self._workers[worker] for worker in idle)
+        others = [kind for kind, idle in self._idle.items() if idle and kind != blocked.ask.kind]
+        may_go = [kind for kind in others if impatient or kind not in self._waiting]
+        if may_go:
+            kind = self._kinds.victim(may_go)
+            self._stop(self._workers[next(iter(self._idle[kind]))])  # of that kind the one that was idle longest
 
     def _stop_outdated(self) -> None:
         """Workers of an earlier generation of the code end when no call of that generation waits."""

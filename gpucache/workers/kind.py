@@ -19,7 +19,8 @@ class Env:
     """The environment a task wants around it; each one has warm workers of its own. Hashable.
 
     Attributes:
-        pip: Requirements to install, as pip reads them. Ray only: it builds the environment.
+        pip: Requirements to install, as pip reads them. Ray only: it builds the environment (extra `[env]`: virtualenv). What
+            their versions are is known by this list alone: name versions.
         env_vars: Environment variables, set before anything of the user's is imported. Pairs, sorted by name.
         image: A container image. Ray only.
     """

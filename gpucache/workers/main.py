@@ -12,6 +12,7 @@ import io
 import os
 import select
 import signal
+import site
 import sys
 import threading
 
@@ -42,8 +43,14 @@ def whole_process_worker() -> Worker:
 
 
 def settle(setup: Setup) -> None:
-    """Become what the driver is: its directory and its sys.path (its environment it was born with)."""
-    sys.path[:] = setup.sys_path
+    """Become what the driver is: its directory and its sys.path (its environment it was born with).
+
+    Packages that were installed for this worker (Env(pip=...), a container's image) come before those of the driver.
+    """
+    path = setup.sys_path
+    own = [place for place in site.getsitepackages() if place not in path]
+    installed = next((index for index, place in enumerate(path) if place.endswith("-packages")), len(path))
+    sys.path[:] = [*path[:installed], *own, *path[installed:]]
     os.chdir(setup.cwd)
     faulthandler.enable()
 

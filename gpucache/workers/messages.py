@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 import msgspec
 
+from gpucache.codec.main_class import evaluated_annotations
 from gpucache.errors import NotIdentifiable, NotStorable, RemoteError, RemoteTraceback
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def dumps(value: object, store: Store | None = None) -> bytes:
         StoreFull: There was no room for an array; nothing was sent.
     """
     out = io.BytesIO()
-    pickler = cloudpickle.Pickler(out, protocol=5) if store is None else _PicklerByContent(out, store)
+    pickler = _Pickler(out, protocol=5) if store is None else _PicklerByContent(out, store)
     pickler.dump(value)
     return out.getvalue()
 
@@ -141,7 +142,16 @@ def loads(data: bytes | memoryview, store: Store | None = None) -> Any:  # whate
     return _UnpicklerByContent(io.BytesIO(data), store).load()
 
 
-class _PicklerByContent(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    if sys.version_info >= (3, 14):
+
+        def reducer_override(self, value: Any) -> Any:
+            if isinstance(value, type):
+                evaluated_annotations(value)
+            return super().reducer_override(value)
+
+
+class _PicklerByContent(_Pickler):
     def __init__(self, out: io.BytesIO, store: Store) -> None:
         super().__init__(out, protocol=5)
         self._store = store

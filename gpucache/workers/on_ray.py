@@ -13,6 +13,7 @@ rest is left to undertaker.py.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import queue
@@ -76,7 +77,15 @@ class RayStarter:
         self._awaited: dict[int, queue.SimpleQueue[tuple[Channel, int] | BaseException | None]] = {}
 
     def check(self, kind: Kind) -> None:
-        """Ray builds every environment."""
+        """Ray builds every environment; for packages it needs virtualenv, here if the Ray is ours.
+
+        Raises:
+            RuntimeUnreachable: The kind's environment asks for packages, and virtualenv is not installed.
+        """
+        asks_for_packages = kind.env is not None and bool(kind.env.pip)
+        if asks_for_packages and self._address is None and importlib.util.find_spec("virtualenv") is None:
+            why = "it can't build environments with pip= without virtualenv"
+            raise RuntimeUnreachable("ray", why, "pip install virtualenv")
 
     def start(self, worker: WorkerId, kind: Kind, devices: tuple[str, ...]) -> RayWorker | RemoteWorker:
         """Start an actor and wait until it has connected; the first one starts Ray.
@@ -213,7 +222,7 @@ def _actor_class() -> type:
         def serve(self, path: list[str], variables: dict[str, str], address: str, key: bytes, worker: int) -> None:
             import sys
 
-            sys.path[:] = path
+            sys.path[:] = [*path, *(place for place in sys.path if place not in path)]
             from gpucache.workers import on_ray  # noqa: PLW0406  # this method is shipped without its module
 
             on_ray.serve_in_actor(variables, address, key, worker)

@@ -114,7 +114,7 @@ def test_check_against_a_golden_run(file: Path, capsys: pytest.CaptureFixture[st
 def test_accepted_results_answer_until_they_are_taken_back(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An edit, an acceptance: hits, and explain says whose word it is; taken back: it runs."""
     run = gpucache(capsys, "run", f"{file.name}:small")[1]["id"]
-    file.write_text(PIPELINE.replace("np.arange(n) * 1.5", "1.5 * np.arange(n)"))
+    file.write_text(PIPELINE.replace("np.arange(n) * 1.5", "1.50 * np.arange(n)"))
     assert gpucache(capsys, "plan", file.name + ":small", "--exit-code")[0] == 3
 
     done = gpucache(capsys, "accept", file.name, "--task", "fixed", "--since", run, "--why", "multiplication commutes")

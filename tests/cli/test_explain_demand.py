@@ -11,8 +11,9 @@ from fake_nvml import GIB, FakeNvml, gpu
 import gpucache as gpc
 from gpucache.cli.main import status_of
 from gpucache.errors import RemoteError
-from gpucache.flows.demands import is_out_of_memory, observe
+from gpucache.flows.demands import observe
 from gpucache.placement.learned import Observation
+from gpucache.residence import is_out_of_memory
 from gpucache.store import Store
 
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import concurrent.futures
-import importlib
+import faulthandler
+import importlib.util
 import os
+import site
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import gpucache as gpc
 from gpucache.config import Config
-from gpucache.errors import NotStorable, RemoteError, RemoteTraceback, RuntimeUnreachable, WorkerLost
+from gpucache.errors import Bug, NotStorable, RemoteError, RemoteTraceback, RuntimeUnreachable, WorkerLost
+from gpucache.events import State
 from gpucache.runtime.demand import Env, Resources
 from gpucache.runtime.driver import Driver
 from gpucache.workers import context
 from gpucache.workers.in_process import InProcessStarter
+from gpucache.workers.main import settle
+from gpucache.workers.messages import Setup
 
 Make = Callable[..., Driver]
 
@@ -310,6 +317,58 @@ def test_only_ray_builds_environments() -> None:
     """pip= and image= on local workers are refused at submit, with what to do instead."""
     with make_driver("local") as driver, pytest.raises(RuntimeUnreachable, match='use runtime="ray"'):
         driver.submit(abs, (1,), resources=Resources(env=Env(pip=["x"])))
+
+
+def test_packages_need_virtualenv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray builds environments with virtualenv: without it, pip= is refused at submit, with the command that mends it."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "virtualenv" else Bug)
+    with make_driver("ray") as driver, pytest.raises(RuntimeUnreachable, match="pip install virtualenv"):
+        driver.submit(abs, (1,), resources=Resources(env=Env(pip=["x"])))
+
+
+def test_packages_of_a_worker_come_before_the_driver_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project first, then what was installed for the worker, then the driver's installed packages."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(os, "chdir", lambda _: None)
+    monkeypatch.setattr(site, "getsitepackages", lambda: ["/env/lib/site-packages"])
+    monkeypatch.setattr(faulthandler, "enable", lambda: None)
+    setup = Setup(0, "w0", "cpu", (), "/", ("/project", "/driver/lib/site-packages", "/driver/extra"), ())
+
+    settle(setup)
+
+    assert sys.path == ["/project", "/env/lib/site-packages", "/driver/lib/site-packages", "/driver/extra"]
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_packages_are_installed_on_ray(tmp_path: Path) -> None:
+    """A task with Env(pip=...) finds its packages, and its result is kept and found again."""
+    pytest.importorskip("virtualenv", reason="Ray builds environments with virtualenv, which is not installed")
+    wheel = tmp_path / "gpucache_tiny-1.0-py3-none-any.whl"
+    about = {
+        "METADATA": "Metadata-Version: 2.1\nName: gpucache-tiny\nVersion: 1.0\n",
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("gpucache_tiny/__init__.py", "VALUE = 42\n")
+        for name, text in about.items():
+            archive.writestr(f"gpucache_tiny-1.0.dist-info/{name}", text)
+
+    @gpc.task(env=gpc.Env(pip=[str(wheel)]), name="tiny")
+    def value() -> int:
+        import gpucache_tiny  # type: ignore[import-not-found]
+
+        return int(gpucache_tiny.VALUE)
+
+    gpc.init(runtime="ray", store=tmp_path / "store", max_workers=1)
+    try:
+        first = value.submit()
+        assert (first.result(), first.state) == (42, State.RAN)
+        again = value.submit()
+        assert (again.result(), again.state) == (42, State.HIT)
+    finally:
+        gpc.shutdown()
 
 
 @pytest.mark.slow

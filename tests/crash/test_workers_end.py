@@ -154,7 +154,7 @@ def test_interrupted_driver(programs: list[Program], tmp_path: Path, runtime: st
     program.process.send_signal(signal.SIGINT)
     status, _, err = program.end()
 
-    assert status == (1 if runtime == "ray" else -signal.SIGINT)  # Ray changes it at exit
+    assert status in ((1, -signal.SIGINT) if runtime == "ray" else (-signal.SIGINT,))  # Ray may change it at exit
     assert "KeyboardInterrupt" in err
     assert program.left() == []
 

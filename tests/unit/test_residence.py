@@ -1,0 +1,146 @@
+"""What stays in a worker when memory runs out, and which kind of worker gives way."""
+
+from __future__ import annotations
+
+import gzip
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import residence_gentd26
+from gpucache.events import Degraded, Event, hooks
+from gpucache.residence import BlendedFrequency, Residents
+from gpucache.residence.replay import Request, replay_in_time
+from gpucache.runtime.actions import Start, Stop
+from gpucache.runtime.engine import Capacity, Engine
+from gpucache.runtime.events import Answered, Ask, Submitted, WorkerEnded, WorkerReady
+from gpucache.workers.kind import CallId, Env, Kind, WorkerId
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch names its own."""
+
+
+@pytest.fixture
+def said() -> Iterator[list[Event]]:
+    heard: list[Event] = []
+    hooks.add(heard.append)
+    yield heard
+    hooks.remove(heard.append)
+
+
+class Device:
+    """Memory for so many models."""
+
+    def __init__(self, residents: Residents, models_max: int) -> None:
+        self.residents, self.models_max, self.loads = residents, models_max, 0
+
+    def loader(self, name: str) -> Callable[[], str]:
+        def load() -> str:
+            if len(self.residents.held()) >= self.models_max:
+                raise OutOfMemoryError("CUDA out of memory")
+            self.loads += 1
+            return name.upper()
+
+        return load
+
+    def ask(self, name: str) -> object:
+        return self.residents.get(name, name, self.loader(name))
+
+
+def test_the_least_likely_resident_makes_room(said: list[Event]) -> None:
+    """A loader that runs out of memory is tried again with one resident less: not the latest, nor the one often asked for."""
+    device = Device(Residents(), 2)
+    for name in ("often", "often", "often", "often", "once", "often"):
+        device.ask(name)
+
+    assert device.ask("new") == "NEW"
+
+    assert sorted(held.name for held in device.residents.held()) == ["new", "often"]
+    assert [event.what for event in said if isinstance(event, Degraded)] == ["resident 'once' is unloaded"]
+    assert device.loads == 3
+
+
+def test_a_loader_that_never_fits_raises_its_own_error() -> None:
+    """With nothing left to drop, the user gets what the loader raised; the next loader has all the room."""
+    residents = Residents()
+    Device(residents, 1).ask("small")
+    too_large = Device(residents, 0)
+
+    with pytest.raises(OutOfMemoryError, match="CUDA out of memory"):
+        too_large.ask("too large")
+
+    assert residents.held() == ()
+
+
+def test_other_errors_drop_nothing() -> None:
+    """Only memory that ran out costs residents their place."""
+    residents = Residents()
+    residents.get("kept", "kept", lambda: 1)
+
+    def fails() -> object:
+        raise RuntimeError("no such file")
+
+    with pytest.raises(RuntimeError, match="no such file"):
+        residents.get("other", "other", fails)
+
+    assert [held.name for held in residents.held()] == ["kept"]
+
+
+def test_the_kind_that_is_asked_for_least_gives_way() -> None:
+    """Of two idle workers the one of the kind that is hardly asked for ends, though the other was idle longer."""
+    often, rarely, new = Kind(), Kind(Env(env_vars={"A": "1"})), Kind(Env(env_vars={"B": "1"}))
+    engine = Engine(Capacity(workers=2, cpus=2))
+    calls = iter(range(100))
+
+    def run(kind: Kind, worker: int, *, starts: bool) -> None:
+        call = CallId(next(calls))
+        engine.step(Submitted(Ask(call, "call", kind)))
+        if starts:
+            engine.step(WorkerReady(WorkerId(worker)))
+        engine.step(Answered(WorkerId(worker), call, ok=True))
+
+    run(often, 0, starts=True)
+    for _ in range(20):
+        run(often, 0, starts=False)
+    run(rarely, 1, starts=True)
+
+    assert engine.step(Submitted(Ask(CallId(next(calls)), "call", new))) == [Stop(WorkerId(1))]
+    assert engine.step(WorkerEnded(WorkerId(1), "exit status 0")) == [Start(WorkerId(2), new, ())]
+
+
+def test_patience_saves_a_cold_start() -> None:
+    """A request whose model is on a busy worker is held for it; without patience another worker loads it as well."""
+    requests = [Request(0.0, "a", 10.0), Request(1.0, "b", 1.0), Request(32.0, "a", 30.0), Request(33.0, "a", 5.0)]
+
+    def replayed(patience_s: float) -> tuple[int, float]:
+        found = replay_in_time(requests, 2, BlendedFrequency(), load_s=20.0, wait_max_s=patience_s)
+        return found.cold_starts, found.wait_s(1.0)
+
+    assert replayed(0.0) == (3, 0.0)
+    assert replayed(60.0) == (2, 29.0)
+    assert replayed(10.0) == (3, 10.0)
+
+
+def test_the_benchmark_reads_a_trace_of_that_form(tmp_path: Path) -> None:
+    """The published trace's columns; a few hundred requests; our policy between LRU and the optimum where popularity has a tail."""
+    order = random.Random(7)
+    names = [f"M{number:04}" for number in range(30)]
+    lines = ["created_at,model,exec_time_s,status"]
+    for second in range(0, 30_000, 30):
+        name = order.choices(names, [1 / (rank + 1) for rank in range(30)])[0]
+        lines.append(f"2024-11-15 {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02},{name},20.0,SUCCEED")
+    with gzip.open(tmp_path / "requests.csv.gz", "wt") as file:
+        file.write("\n".join(lines) + "\n")
+    with gzip.open(tmp_path / "base_model_load_ms.csv.gz", "wt") as file:
+        file.write("timestamp,load_ms\n1.0,20000.0\n2.0,24000.0\n")
+
+    residence_gentd26.main(tmp_path, tmp_path)
+
+    requests, load_s = residence_gentd26.read(tmp_path)
+    rows = {row["policy"]: row for row in residence_gentd26.in_order([request.item for request in requests])}
+    assert (len(requests), load_s) == (1000, 22.0)
+    assert rows["optimum"]["8"] < rows["gpucache"]["8"] < rows["LRU"]["8"]
+    assert "| gpucache | 60 s |" in (tmp_path / "RESIDENCE.md").read_text()
