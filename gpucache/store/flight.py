@@ -124,6 +124,24 @@ class Flight(AbstractContextManager[bool]):
             else:
                 return True
 
+    @property
+    def descriptor(self) -> int:
+        """The file of locks, while the key is held."""
+        return self._descriptor
+
     def _request(self) -> bytes:
-        # struct flock on 64-bit Linux: l_type, l_whence, padding, l_start, l_len, l_pid (0 for OFD locks).
-        return struct.pack("hhiqqii", fcntl.F_WRLCK, os.SEEK_SET, 0, self._offset, 1, 0, 0)
+        return _request(self._offset)
+
+
+def is_held_elsewhere(descriptor: int, offset: int) -> bool:
+    """Whether a byte of a file of locks is held through another descriptor than this one."""
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _request(offset))
+    return bool(_flock.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+_flock = struct.Struct("hhiqqii")
+"""struct flock on 64-bit Linux: l_type, l_whence, padding, l_start, l_len, l_pid (0 for OFD locks), padding."""
+
+
+def _request(offset: int) -> bytes:
+    return _flock.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, offset, 1, 0, 0)

@@ -89,8 +89,8 @@ class MemoryRows:
             rows = [(key, self._rows[database][key]) for key in (reversed(found) if reverse else found)]
         return iter(rows)
 
-    def update(self, change: Callable[[RowWriter], T]) -> T:
-        """Run a change: all of it, or nothing."""
+    def update(self, change: Callable[[RowWriter], T], *, durable: bool = False) -> T:
+        """Run a change: all of it, or nothing. Nothing here survives a power cut."""
         with self._lock:
             before = {name: dict(rows) for name, rows in self._rows.items()}
             try:
@@ -108,9 +108,6 @@ class MemoryRows:
     def delete(self, database: str, key: bytes) -> bool:
         """Delete a row, within update()."""
         return self._rows[database].pop(key, None) is not None
-
-    def flush(self) -> None:
-        """Nothing here survives a power cut."""
 
     def raw(self, database: str) -> Iterator[tuple[bytes, bytes | None]]:
         """Every row: none is ever damaged."""

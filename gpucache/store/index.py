@@ -27,8 +27,10 @@ from gpucache.errors import StoreClosed, StoreFull, StoreUnusable
 from gpucache.events import Quarantined, hooks
 from gpucache.store.blobs import boot_id
 from gpucache.store.contract import RowWriter
+from gpucache.store.draft import NotDrafted, drafted
 from gpucache.store.environment import BROKEN, open_databases, open_environment
 from gpucache.store.flight import Flight
+from gpucache.store.queue import Queue, Served
 from gpucache.store.transaction import CHECK_BYTES, KEY_MAX_BYTES, PAGE_ROWS, Transaction, body_of, check_of
 
 T = TypeVar("T")
@@ -58,10 +60,12 @@ class Index:
 
     def __init__(self, path: Path, *, synced: bool = True) -> None:
         self.path = path
+        self._locks = path.parent / "locks"
         self._synced = synced
         self._handles = 0
         self._mending = threading.Lock()
         self._opened: tuple[Any, dict[str, Any]] | None = None
+        self._queue: Queue | None = None
         self.identity: tuple[int, int] | None = None
         self._pid = -1
         self._connect()
@@ -92,6 +96,7 @@ class Index:
             self._handles -= 1
             if self._handles == 0:
                 self._open.remove(self)
+                self._queue = None
                 if self._opened is not None and self._pid == _process.pid:
                     self._opened[0].close()
 
@@ -175,8 +180,10 @@ class Index:
 
     # ---------------------------------------------------------------- writing
 
-    def update(self, change: Callable[[RowWriter], T]) -> T:
+    def update(self, change: Callable[[RowWriter], T], *, durable: bool = False) -> T:
         """Run `change` in a write transaction: all of its rows are there after it, or none.
+
+        Who can't have the turn at once leaves the change to whoever has it (queue.py).
 
         Raises:
             StoreFull: The disk is full; nothing changed.
@@ -184,20 +191,63 @@ class Index:
         """
 
         def attempt() -> T:
-            env, databases = self._here()
-            with self._turn():
-                if _identity(self.path) != self.identity:
-                    raise lmdb.BadRslotError(
-                        "another process made the index anew: what is written to the old one is lost"
-                    )
-                with env.begin(write=True) as transaction:
-                    return change(Transaction(transaction, databases))
+            turn = self._turn(0.0)
+            if turn.__enter__():
+                return self._write(turn, change, durable=durable)
+            held, given = self._wait_in_line(change, durable=durable)
+            return given[0] if held is None else self._write(held, change, durable=durable)
 
         return self._trying(attempt)
 
-    def _turn(self) -> Flight:
+    def _write(self, turn: Flight, change: Callable[[RowWriter], T], *, durable: bool) -> T:
+        """Make a change, and those that others left; gives the turn back."""
+        queue, served = self._queue, list[Served]()
+        try:
+            env, databases = self._here()
+            if _identity(self.path) != self.identity:
+                raise lmdb.BadRslotError("another process made the index anew: what is written to the old one is lost")
+            with env.begin(write=True) as transaction:
+                given = change(Transaction(transaction, databases))
+                if queue is not None:
+                    served = queue.serve(transaction, databases)
+            if queue is not None:
+                queue.say_committed(served)
+        finally:
+            turn.__exit__(None, None, None)
+            if queue is not None:
+                queue.nudge()
+        is_on_disk = durable
+        if durable:
+            self.flush()
+        elif any(other.is_durable for other in served):
+            with suppress(
+                StoreFull, StoreUnusable
+            ):  # theirs to hear: they sync for themselves where nobody says that it is done
+                self.flush()
+                is_on_disk = True
+        if queue is not None and is_on_disk:
+            queue.say_done(served)
+        return given
+
+    def _wait_in_line(self, change: Callable[[RowWriter], T], *, durable: bool) -> tuple[Flight | None, tuple[T, ...]]:
+        """The turn, or None and what the change gave, made by another."""
+        try:
+            queue = self._queue
+            if queue is not None:
+                given, draft = self._read(lambda rows: drafted(change, rows))
+                box = queue.leave(draft, is_durable=durable)
+                if box is not None:
+                    with box:
+                        return box.wait(self._turn, self.flush), (given,)
+        except NotDrafted:
+            pass
+        turn = self._turn()
+        turn.__enter__()
+        return turn, ()
+
+    def _turn(self, timeout_s: float | None = None) -> Flight:
         """The turn to write, before LMDB's own lock is asked for: nobody ever waits for that one."""
-        return Flight(self.path.parent / "locks", WRITING)
+        return Flight(self._locks, WRITING, timeout_s=timeout_s)
 
     def drop_damaged(self, database: str, key: bytes) -> None:
         """Set a row aside if it is damaged: its bytes go to quarantine, the row goes."""
@@ -293,7 +343,7 @@ class Index:
     def _mend(self, problem: str) -> None:
         from gpucache.store.salvage import salvage
 
-        with Flight(self.path.parent / "locks", MENDING), self._turn():
+        with Flight(self._locks, MENDING), self._turn():
             if _identity(self.path) == self.identity:  # else another process was first
                 saved = salvage(self.path)
                 hooks.emit(Quarantined("the index", f"{problem}; {saved:,} of its rows were saved"))
@@ -333,6 +383,9 @@ class Index:
                 return
             raise StoreUnusable(str(self.path), str(problem), "look at its disk, or put it elsewhere") from problem
         self.identity, self._pid = _identity(self.path), _process.pid
+        self._queue = None
+        with suppress(OSError):  # no room for it: everyone writes for himself
+            self._queue = Queue(self.path.parent / "queue")
         if (is_short or was_cut) and not is_new:
             self._mend("its file was cut short" if is_short else "it was not synced before the machine went down")
 
@@ -367,7 +420,7 @@ class Index:
         """Put a file that LMDB does not take for its own out of the way."""
         from gpucache.store.salvage import set_aside
 
-        with Flight(self.path.parent / "locks", MENDING):
+        with Flight(self._locks, MENDING):
             set_aside(self.path)
             self.path.mkdir(mode=0o700, exist_ok=True)
         hooks.emit(Quarantined("the index", str(problem)))

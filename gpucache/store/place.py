@@ -64,7 +64,7 @@ def why_not_trusted(path: Path) -> str | None:
 
 def _adopt(path: Path) -> None:
     """Take an empty directory of ours, or what another process is making into a store right now."""
-    ours = {*FOLDERS, MARKER, "index", "locks"}
+    ours = {*FOLDERS, MARKER, "index", "locks", "queue"}
     if not path.is_dir():
         raise StoreUnusable(str(path), "it is not a directory", REMEDY)
     names = set(os.listdir(path))

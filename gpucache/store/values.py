@@ -50,14 +50,11 @@ class Values:
 
     def update(self, change: Callable[[RowWriter], T]) -> T:
         """Change rows; what was read since the last time is noted along with it."""
-        given = self._update(change)
-        if self._durable:
-            self._rows.flush()
-        return given
+        return self._update(change, durable=self._durable)
 
-    def _update(self, change: Callable[[RowWriter], T]) -> T:
+    def _update(self, change: Callable[[RowWriter], T], *, durable: bool = False) -> T:
         if not self._used:
-            return self._rows.update(change)
+            return self._rows.update(change, durable=durable)
         used, self._used = self._used, {}
 
         def both(writer: RowWriter) -> T:
@@ -65,7 +62,7 @@ class Values:
                 writer.put("used", blob, encode_time(at))
             return change(writer)
 
-        return self._rows.update(both)
+        return self._rows.update(both, durable=durable)
 
     def note_now(self) -> None:
         """Note what was read, if that can be."""
@@ -140,7 +137,8 @@ class Values:
         claimed_at = encode_time(self._clock())
 
         def name(rows: RowWriter) -> tuple[bool, list[BlobRow]]:
-            replaced = [before for digest in fresh if (before := self.blob_row(digest, rows)) is not None]
+            others = ((self.blob_row(digest, rows), row) for digest, row in fresh.items())
+            replaced = [before for before, row in others if before not in (None, row)]  # our own, if this runs again
             for digest, row in fresh.items():
                 rows.put("blobs", digest, encode_row(row))
             for digest in digests:
