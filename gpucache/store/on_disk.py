@@ -277,7 +277,7 @@ class Store:
         return self._opened().has(manifest)
 
     def manifest_of(self, digest: bytes) -> Manifest | None:
-        """The manifest of the value with this digest: put here, or the result of a record."""
+        """The manifest of the value with this digest: put here, or the result of a record that is more than its row."""
         return self._opened().manifest_of(digest)
 
     # ---------------------------------------------------------------- records by key
