@@ -66,9 +66,7 @@ class Flight(AbstractContextManager[bool]):
         self._mine: set[bytes] = set()
 
     def __enter__(self) -> bool:
-        self._mine = self._held_here()
-        if self._key in self._mine:
-            raise RecursionError("a call waits for itself: it was made, with the same arguments, by its own body")
+        self._refuse_to_wait_for_oneself()
         self._open()
         try:
             is_held = self._wait()
@@ -85,6 +83,20 @@ class Flight(AbstractContextManager[bool]):
         if self._descriptor >= 0 and self._pid == os.getpid():  # in a forked child it is closed already
             self._mine.discard(self._key)
             self._close()
+
+    def is_taken(self, descriptor: int) -> bool:
+        """Whether another thread or process holds the key: a look, without opening the file of locks once more.
+
+        Args:
+            descriptor: That file, opened by someone who holds nothing through it.
+        """
+        self._refuse_to_wait_for_oneself()
+        return is_held_elsewhere(descriptor, self._offset)
+
+    def _refuse_to_wait_for_oneself(self) -> None:
+        self._mine = self._held_here()
+        if self._key in self._mine:
+            raise RecursionError("a call waits for itself: it was made, with the same arguments, by its own body")
 
     def _held_here(self) -> set[bytes]:
         """The keys that this thread holds in this store."""
