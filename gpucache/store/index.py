@@ -6,7 +6,8 @@ no view leaves its transaction; rows carry their own check because LMDB's pages 
 it is read, since a read beyond its end is SIGBUS; sync=False leaves a damaged index that says nothing after a power cut, so
 a file beside it says which boot it is of, and in another one it is made anew; writers take turns by a lock of ours
 (flight.py), since LMDB's is a robust mutex, and where its holder and the one that was woken for it are both killed, the next
-waiter sleeps until someone else writes (once in a few hundred kills).
+waiter sleeps until someone else writes (once in a few hundred kills). Who can't have the turn leaves the change to who has it
+(queue.py).
 
 A damaged index is made anew by a process of its own (salvage.py): LMDB asserts on some damaged pages, and that kills.
 A stopped (SIGSTOP) writer blocks all writers. The lock is free again when that process is killed.
@@ -191,6 +192,7 @@ class Index:
         """
 
         def attempt() -> T:
+            self._here()  # a forked child opens its own before it has the turn, which it needs for that
             turn, queue = self._turn(0.0), self._queue
             if turn.__enter__() if queue is None else queue.take(turn):
                 return self._write(turn, change, durable=durable)

@@ -269,3 +269,27 @@ def test_processes_and_threads_count_together(tmp_path: Path) -> None:
     assert [process.exitcode for process in counting] == [0] * 3
     assert index.get("rows", NUMBER) == b"360"
     index.close()
+
+
+def test_a_forked_child_writes_and_waits_with_boxes_of_its_own(index: Index) -> None:
+    """Parent and child count up at the same time, each with what the other did."""
+    for _ in range(20):
+        index.update(_count_up)
+    child = os.fork()
+    if not child:
+        try:
+            for _ in range(40):
+                index.update(_count_up)
+        finally:
+            os._exit(0)
+    for _ in range(40):
+        index.update(_count_up)
+    os.waitpid(child, 0)
+
+    assert index.get("rows", NUMBER) == b"100"
+
+
+def test_waiting_for_oneself_is_refused(index: Index) -> None:
+    """A change that writes by the store, not by its transaction, would wait for ever."""
+    with pytest.raises(RecursionError):
+        index.update(lambda _: index.update(_put(b"a")))
