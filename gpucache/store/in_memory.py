@@ -19,6 +19,7 @@ from gpucache.events import Quarantined, hooks
 from gpucache.store import upkeep
 from gpucache.store.checkout import Checkout
 from gpucache.store.contract import DATABASES, RowWriter, Stray
+from gpucache.store.hashing import Xxh3
 from gpucache.store.on_disk import INLINE_MAX_BYTES, Store
 from gpucache.store.record import BlobRow, Manifest, PartRef
 
@@ -44,8 +45,8 @@ class InMemoryStore(Store):
         self._folder = tempfile.TemporaryDirectory(prefix="gpucache-")
         path = Path(self._folder.name)
         self._memory = MemoryBlobs(clock, capacity_bytes)
-        self._stand_on(path, MemoryRows(), self._memory, inline_max_bytes, clock)
-        self._checkout = Checkout(path / "files", path, self._write_out, self._is_written_out)
+        self._stand_on(path, MemoryRows(), self._memory, inline_max_bytes, clock, content=Xxh3())
+        self._checkout = Checkout(path / "files", path, self._write_out, self._is_written_out, Xxh3().of_file)
         (path / "files").mkdir()
 
     def close(self) -> None:

@@ -90,7 +90,7 @@ class BlobRow(msgspec.Struct, frozen=True, array_like=True):
     boot: str
 
 
-BLOB_NAME_CHARS = 44  # ab/<32 hexadecimal digits>.<8 more>
+_BLOB_NAME_CHARS = 3 + 1 + 8  # ab/<its digest in hexadecimal digits>.<8 more>
 
 _decode_blob = msgspec.msgpack.Decoder(BlobRow).decode
 
@@ -196,5 +196,9 @@ def decoded_blob(digest: bytes, row: bytes | None) -> BlobRow | None:
     if found is None:
         return None
     name, content = found.name, digest.hex()
-    is_its_own = len(name) == BLOB_NAME_CHARS and name.startswith(f"{content[:2]}/{content}.") and name[-8:].isalnum()
+    is_its_own = (
+        len(name) == len(content) + _BLOB_NAME_CHARS
+        and name.startswith(f"{content[:2]}/{content}.")
+        and name[-8:].isalnum()
+    )
     return found if is_its_own else None
