@@ -83,10 +83,14 @@ class Queue:
         """Leave a change for whoever has the turn; None if it is too large or all boxes are taken."""
         if _head.size + len(change) > BOX_BYTES:
             return None
-        start = threading.get_ident() // 64 + os.getpid()
-        for step in range(BOXES):
-            box = Box(self, (start + step) % BOXES)
-            if box.take():
+        start = threading.get_native_id()  # neighbours are threads of one program: each begins at another
+        for step in range(2 * BOXES):
+            number, is_second_round = (
+                (start + step) % BOXES,
+                step >= BOXES,
+            )  # for those that killed owners left as they were
+            box = Box(self, number)
+            if (is_second_round or self.words.get(number) & _STATES == FREE) and box.take():
                 try:
                     if box.fill(change, is_durable=is_durable):
                         return box

@@ -15,7 +15,7 @@ from gpucache.store.contract import RowWriter
 from gpucache.store.draft import Draft, NotDrafted, drafted, make
 from gpucache.store.flight import Flight
 from gpucache.store.index import WRITING, Index
-from gpucache.store.queue import BOX_BYTES, COMMITTED, FREE, WAITING, Queue
+from gpucache.store.queue import BOX_BYTES, COMMITTED, DONE, FREE, WAITING, Queue
 
 NUMBER = b"number"
 SOON_S = 20.0
@@ -159,6 +159,19 @@ def test_what_a_killed_process_left_is_not_made(index: Index) -> None:
 
     assert queue.words.odd() == []
     assert [name for name, _ in index.scan("rows")] == [b"mine"]
+
+
+def test_boxes_that_killed_owners_left_are_taken_again(index: Index) -> None:
+    """Whatever their words say."""
+    queue = _queue(index)
+    for number in range(queue.words.count):
+        queue.words.set(number, DONE)
+
+    box = queue.leave(b"change", is_durable=False)
+
+    assert box is not None
+    box.give_back()
+    assert sum(queue.words.get(number) % 8 == FREE for number in range(queue.words.count)) == 1
 
 
 def test_who_waits_for_a_killed_sync_syncs_by_itself(index: Index) -> None:
