@@ -136,13 +136,22 @@ class Flight(AbstractContextManager[bool]):
             else:
                 return True
 
-    @property
-    def descriptor(self) -> int:
-        """The file of locks, while the key is held."""
-        return self._descriptor
-
     def _request(self) -> bytes:
         return _request(self._offset)
+
+
+def hold(descriptor: int, offset: int) -> bool:
+    """Hold a byte of a file of locks through this descriptor; False if another one has it."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(offset))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def let_go(descriptor: int, offset: int) -> None:
+    """Hold a byte no longer."""
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(offset, fcntl.F_UNLCK))
 
 
 def is_held_elsewhere(descriptor: int, offset: int) -> bool:
@@ -155,5 +164,5 @@ _flock = struct.Struct("hhiqqii")
 """struct flock on 64-bit Linux: l_type, l_whence, padding, l_start, l_len, l_pid (0 for OFD locks), padding."""
 
 
-def _request(offset: int) -> bytes:
-    return _flock.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, offset, 1, 0, 0)
+def _request(offset: int, kind: int = fcntl.F_WRLCK) -> bytes:
+    return _flock.pack(kind, os.SEEK_SET, 0, offset, 1, 0, 0)

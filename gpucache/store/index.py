@@ -108,6 +108,9 @@ class Index:
         cls._lock = threading.Lock()
         for index in cls._open:
             index._mending = threading.Lock()  # noqa: SLF001  # our own class
+            if index._queue is not None:  # noqa: SLF001
+                index._queue.close()  # noqa: SLF001
+                index._queue = None  # noqa: SLF001
 
     # ---------------------------------------------------------------- reading
 

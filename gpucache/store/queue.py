@@ -28,9 +28,12 @@ import xxhash
 
 from gpucache.store._words import Words
 from gpucache.store.draft import make
-from gpucache.store.flight import Flight, is_held_elsewhere
+from gpucache.store.flight import Flight, hold, is_held_elsewhere, let_go
 
 BOXES = 128
+IDLE_MAX = 16
+"""So many boxes a process keeps for its next changes: a lock that is held already costs no call to the kernel."""
+
 PAGE_BYTES, BOX_BYTES = 4096, 65536
 USUAL_BYTES = 2048  # most changes are shorter
 LOST_S = 0.01
@@ -62,16 +65,30 @@ class Queue:
             path: Their file.
             locks: The file in which the turn to write is held.
         """
-        self._path, self._descriptor, self._locks = path, -1, -1
+        self._descriptor = self._locks = -1
+        self._held: set[int] = set()  # boxes whose lock this process has; and those of them that no thread uses
+        self._idle: list[int] = []
+        self._choosing = threading.Lock()
         self._locks = os.open(locks, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.posix_fallocate(self._descriptor, 0, PAGE_BYTES)  # a hole would be SIGBUS on a full disk
-        self.words = Words(self._descriptor, BOXES)
+        mapped = os.open(
+            path, os.O_RDWR | os.O_CLOEXEC
+        )  # of its own: a mapping keeps the locks of its descriptor alive
+        try:
+            self.words = Words(mapped, BOXES)
+        finally:
+            os.close(mapped)
 
     def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give everything back. Also for a forked child: through the descriptor that it inherits it would hold its parent's boxes."""
         for descriptor in (self._descriptor, self._locks):
             if descriptor >= 0:
                 os.close(descriptor)
+        self._descriptor = self._locks = -1
 
     def take(self, turn: Flight) -> bool:
         """Have the turn, if it is free: most often it is seen to be taken in a tenth of what trying takes."""
@@ -83,23 +100,54 @@ class Queue:
         """Leave a change for whoever has the turn; None if it is too large or all boxes are taken."""
         if _head.size + len(change) > BOX_BYTES:
             return None
-        start = threading.get_native_id()  # neighbours are threads of one program: each begins at another
-        for step in range(2 * BOXES):
-            number, is_second_round = (
-                (start + step) % BOXES,
-                step >= BOXES,
-            )  # for those that killed owners left as they were
-            box = Box(self, number)
-            if (is_second_round or self.words.get(number) & _STATES == FREE) and box.take():
-                try:
-                    if box.fill(change, is_durable=is_durable):
-                        return box
-                except BaseException:
-                    box.give_back()
-                    raise
-                box.give_back()
-                return None
+        number = self._choose()
+        if number is None:
+            return None
+        box = Box(self, number)
+        try:
+            if self._fill(number, change, is_durable=is_durable):
+                return box
+        except BaseException:
+            box.give_back()
+            raise
+        box.give_back()
         return None
+
+    def _choose(self) -> int | None:
+        """A box for one change: one that this process has and does not use, else one of nobody."""
+        with self._choosing:
+            if self._idle:
+                return self._idle.pop()
+            start = os.getpid()  # others begin elsewhere
+            for step in range(BOXES):
+                number = (start + step) % BOXES
+                if number not in self._held and hold(self._descriptor, number):
+                    self._held.add(number)
+                    return number
+        return None
+
+    def _fill(self, number: int, change: bytes, *, is_durable: bool) -> bool:
+        """Put a change into a box of ours, for all to see; False if there is no room."""
+        ticket = (self.words.get(number) // _TICKET + 1) % (_WORD // _TICKET)
+        content = _head.pack(b"", ticket, len(change), is_durable)[8:] + change
+        whole = xxhash.xxh3_64_digest(content) + content
+        with suppress(OSError):
+            if os.pwrite(self._descriptor, whole, PAGE_BYTES + number * BOX_BYTES) == len(whole):
+                self.words.set(number, ticket * _TICKET + WAITING)
+                return True
+        return False
+
+    def give_back(self, number: int) -> None:
+        """A box of ours is no longer used; what was not made is not made any more."""
+        word = self.words.get(number)
+        while not self.words.swap(number, word, word & ~_STATES):
+            word = self.words.get(number)
+        with self._choosing:
+            if len(self._idle) < IDLE_MAX:
+                self._idle.append(number)
+            else:
+                self._held.discard(number)
+                let_go(self._descriptor, number)
 
     # ---------------------------------------------------------------- who has the turn
 
@@ -152,7 +200,7 @@ class Queue:
                 return
 
     def _is_owned(self, box: int) -> bool:
-        return is_held_elsewhere(self._descriptor, box)
+        return box in self._held or is_held_elsewhere(self._descriptor, box)
 
     def _read(self, box: int, word: int) -> tuple[bool, bytes] | None:
         """The change in a box, if it is the one that this word says."""
@@ -172,9 +220,8 @@ class Box:
     """A box while it is ours. Leaving the `with` gives it back."""
 
     def __init__(self, queue: Queue, number: int) -> None:
-        self._queue, self._words, self._number = queue, queue.words, number
-        self._lock = Flight(queue._path, (number << 2).to_bytes(8, "big"), timeout_s=0.0)  # noqa: SLF001  # one file, two halves
-        self._is_taken = False
+        self._queue, self._words, self.number = queue, queue.words, number
+        self._is_ours = True
 
     def __enter__(self) -> Self:
         return self
@@ -182,30 +229,11 @@ class Box:
     def __exit__(self, *raised: object) -> None:
         self.give_back()
 
-    def take(self) -> bool:
-        """Make it ours, if it is nobody's."""
-        self._is_taken = self._lock.__enter__()
-        return self._is_taken
-
-    def fill(self, change: bytes, *, is_durable: bool) -> bool:
-        """Put a change into it, for all to see; False if there is no room."""
-        ticket = (self._words.get(self._number) // _TICKET + 1) % (_WORD // _TICKET)
-        content = _head.pack(b"", ticket, len(change), is_durable)[8:] + change
-        whole = xxhash.xxh3_64_digest(content) + content
-        with suppress(OSError):
-            if os.pwrite(self._lock.descriptor, whole, PAGE_BYTES + self._number * BOX_BYTES) == len(whole):
-                self._words.set(self._number, ticket * _TICKET + WAITING)
-                return True
-        return False
-
     def give_back(self) -> None:
         """Let others have it; what was not made is not made any more."""
-        if self._is_taken:
-            self._is_taken = False
-            word = self._words.get(self._number)
-            while not self._words.swap(self._number, word, word & ~_STATES):
-                word = self._words.get(self._number)
-            self._lock.__exit__(None, None, None)
+        if self._is_ours:
+            self._is_ours = False
+            self._queue.give_back(self.number)
 
     def wait(self, turn: Callable[[float | None], Flight], sync: Callable[[], None]) -> Flight | None:
         """Until the change was made: None; or the turn, held: it is for us to make it.
@@ -216,7 +244,7 @@ class Box:
         """
         is_overdue = False
         while True:
-            word = self._words.get(self._number)
+            word = self._words.get(self.number)
             state = word & _STATES
             if state == DONE:
                 return None
@@ -224,10 +252,10 @@ class Box:
                 if is_overdue:
                     sync()
                     return None
-                self._words.wait(self._number, word, LOST_S)
-                is_overdue = self._words.get(self._number) == word
+                self._words.wait(self.number, word, LOST_S)
+                is_overdue = self._words.get(self.number) == word
             elif state == NUDGED:
-                self._words.swap(self._number, word, (word & ~_STATES) | WAITING)
+                self._words.swap(self.number, word, (word & ~_STATES) | WAITING)
             elif state == REFUSED:
                 held = turn(None)
                 held.__enter__()
@@ -235,13 +263,13 @@ class Box:
             elif (found := self._try(turn(0.0))) is not None:
                 return found
             else:
-                self._words.wait(self._number, word, LOST_S)
+                self._words.wait(self.number, word, LOST_S)
 
     def _try(self, turn: Flight) -> Flight | None:
         """The turn, if it can be had and our change was not made by now."""
         if not self._queue.take(turn):
             return None
-        if self._words.get(self._number) & _STATES not in (COMMITTED, DONE):
+        if self._words.get(self.number) & _STATES not in (COMMITTED, DONE):
             return turn
         turn.__exit__(None, None, None)
         return None

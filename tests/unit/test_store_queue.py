@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -148,12 +150,11 @@ def test_a_change_that_raises_is_its_own_problem(index: Index) -> None:
 
 def test_what_a_killed_process_left_is_not_made(index: Index) -> None:
     """A box of nobody is emptied: its change was never acknowledged, and by now it may be wrong."""
-    queue = _queue(index)
+    queue, killed = _queue(index), Queue(index.path.parent / "queue", index._locks)
     _, draft = index._read(lambda rows: drafted(_put(b"ghost"), rows))
-    box = queue.leave(draft, is_durable=False)
-    assert box is not None
-    os.close(box._lock._descriptor)  # what a kill does, as far as others can see
+    assert killed.leave(draft, is_durable=False) is not None
     assert len(queue.words.odd()) == 1
+    killed.close()  # what a kill does, as far as others can see
 
     index.update(_put(b"mine"))
 
@@ -172,6 +173,36 @@ def test_boxes_that_killed_owners_left_are_taken_again(index: Index) -> None:
     assert box is not None
     box.give_back()
     assert sum(queue.words.get(number) % 8 == FREE for number in range(queue.words.count)) == 1
+
+
+def test_a_child_does_not_keep_its_parents_boxes(tmp_path: Path) -> None:
+    """Forked from a process that is then killed, with a change in a box: the box is nobody's, whatever the child inherited."""
+    index = Index.open(tmp_path / "index")
+    program = (
+        "import os, sys, threading, time\n"
+        "from pathlib import Path\n"
+        "from gpucache.store.index import Index\n"
+        "from gpucache.store.draft import drafted\n"
+        "index = Index.open(Path(sys.argv[1]))\n"
+        "_, draft = index._read(lambda rows: drafted(lambda w: w.put('rows', b'ghost', b''), rows))\n"
+        "index._queue.leave(draft, is_durable=False)\n"
+        "if os.fork():\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "print('child', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(index.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"child\n"
+        process.wait()
+        assert len(_queue(index).words.odd()) == 1
+
+        index.update(_put(b"mine"))
+
+        assert [name for name, _ in index.scan("rows")] == [b"mine"]
+    index.close()
 
 
 def test_who_waits_for_a_killed_sync_syncs_by_itself(index: Index) -> None:
@@ -205,12 +236,12 @@ def test_a_late_word_from_the_last_owners_time_is_not_heard(index: Index) -> Non
         first.give_back()
         second = queue.leave(draft, is_durable=True)
         assert second is not None
-        assert second._number == first._number
+        assert second.number == first.number
 
         queue.say_done(served)
         queue.say_committed(served)
 
-        assert queue.words.get(second._number) % 8 == WAITING
+        assert queue.words.get(second.number) % 8 == WAITING
         second.give_back()
 
 
