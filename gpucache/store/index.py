@@ -26,10 +26,16 @@ import lmdb
 
 from gpucache.errors import StoreClosed, StoreFull, StoreUnusable
 from gpucache.events import Quarantined, hooks
-from gpucache.store.blobs import boot_id
 from gpucache.store.contract import RowWriter
 from gpucache.store.draft import NotDrafted, drafted
-from gpucache.store.environment import BROKEN, open_databases, open_environment
+from gpucache.store.environment import (
+    BROKEN,
+    fill_up,
+    mark_unsynced,
+    open_databases,
+    open_environment,
+    was_cut,
+)
 from gpucache.store.flight import Flight
 from gpucache.store.queue import Queue, Served
 from gpucache.store.transaction import CHECK_BYTES, KEY_MAX_BYTES, PAGE_ROWS, Transaction, body_of, check_of
@@ -37,7 +43,6 @@ from gpucache.store.transaction import CHECK_BYTES, KEY_MAX_BYTES, PAGE_ROWS, Tr
 T = TypeVar("T")
 
 ATTEMPTS = 4
-UNSYNCED = "unsynced"
 MENDING, WRITING = b"mend the index!!", b"write the index!"
 
 _STALE = (lmdb.PanicError, lmdb.BadTxnError, lmdb.BadDbiError, lmdb.BadRslotError, lmdb.MapResizedError)
@@ -367,16 +372,16 @@ class Index:
     def _connect(self, *, is_new: bool = False) -> None:
         if self._opened is not None:
             self._opened[0].close()  # in a forked child: lets go of the parent's, touching none of its locks
-        was_cut = self._was_cut()
-        if not self._synced and not was_cut:  # else the marker stays until the index was made anew
-            self._mark_unsynced()
+        is_cut = was_cut(self.path)
+        if not self._synced and not is_cut:  # else the marker stays until the index was made anew
+            mark_unsynced(self.path)
         try:
             env = open_environment(self.path, sync=self._synced)
         except BROKEN as problem:
             self._start_over(problem)
             env = open_environment(self.path)
         try:
-            is_short = self._fill_up(env)
+            is_short = fill_up(self.path, env)
             env.reader_check()
             with self._turn():
                 self._opened = env, open_databases(env)
@@ -391,35 +396,8 @@ class Index:
         self._queue = None
         with suppress(OSError):  # no room for it: everyone writes for himself
             self._queue = Queue(self.path.parent / "queue", self._locks)
-        if (is_short or was_cut) and not is_new:
+        if (is_short or is_cut) and not is_new:
             self._mend("its file was cut short" if is_short else "it was not synced before the machine went down")
-
-    def _was_cut(self) -> bool:
-        """Whether someone wrote without syncing, before the kernel that runs now: pages may be missing anywhere in the file."""
-        try:
-            return (self.path / UNSYNCED).read_text(encoding="ascii") != boot_id()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except (OSError, ValueError):
-            return True
-
-    def _mark_unsynced(self) -> None:
-        """Say, before the first write that is not synced, which kernel's memory holds it."""
-        with suppress(OSError):  # no directory or no room: what follows will say so
-            self.path.mkdir(mode=0o700, exist_ok=True)
-            with (self.path / UNSYNCED).open("w", encoding="ascii") as marker:
-                marker.write(boot_id())
-                marker.flush()
-                os.fsync(marker.fileno())
-
-    def _fill_up(self, env: Any) -> bool:
-        """Whether the file is shorter than its own last page, and was filled up: a read there would be SIGBUS."""
-        data, page_bytes = self.path / "data.mdb", os.sysconf("SC_PAGESIZE")
-        needed = (env.info()["last_pgno"] + 1) * page_bytes
-        if data.stat().st_size >= needed:
-            return False
-        os.truncate(data, needed)
-        return True
 
     def _start_over(self, problem: Exception) -> None:
         """Put a file that LMDB does not take for its own out of the way."""
