@@ -226,17 +226,15 @@ class Index:
             turn.__exit__(None, None, None)
             if queue is not None:
                 queue.nudge()
-        is_on_disk = durable
-        if durable:
-            self.flush()
-        elif any(other.is_durable for other in served):
-            with suppress(
-                StoreFull, StoreUnusable
-            ):  # theirs to hear: they sync for themselves where nobody says that it is done
+        if durable or any(other.is_durable for other in served):
+            try:
                 self.flush()
-                is_on_disk = True
-        if queue is not None and is_on_disk:
-            queue.say_done(served)
+            except (StoreFull, StoreUnusable):
+                if durable:
+                    raise
+            else:  # else those who wait for it hear nothing, sync for themselves, and are told what is wrong
+                if queue is not None:
+                    queue.say_done(served)
         return given
 
     def _wait_in_line(self, change: Callable[[RowWriter], T], *, durable: bool) -> tuple[Flight | None, tuple[T, ...]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gpucache.errors import StoreUnusable
 from gpucache.store.contract import RowWriter
 from gpucache.store.draft import Draft, NotDrafted, drafted, make
 from gpucache.store.flight import Flight
@@ -337,3 +338,28 @@ def test_waiting_for_oneself_is_refused(index: Index) -> None:
     """A change that writes by the store, not by its transaction, would wait for ever."""
     with pytest.raises(RecursionError):
         index.update(lambda _: index.update(_put(b"a")))
+
+
+def test_a_sync_that_fails_is_told_to_those_who_need_it(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever committed did not ask for the disk and goes on; who asked syncs again, and hears that it can't be done."""
+    told: list[BaseException] = []
+
+    def fail(self: Index) -> None:
+        raise StoreUnusable(str(self.path), "input/output error", "look at its disk")
+
+    def update_durably() -> None:
+        try:
+            index.update(_put(b"durable"), durable=True)
+        except StoreUnusable as problem:
+            told.append(problem)
+
+    monkeypatch.setattr(Index, "flush", fail)
+    with Flight(index._locks, WRITING):
+        threads = [threading.Thread(target=update_durably), *_waiting(index, [_put(b"relaxed")])]
+        threads[0].start()
+        _until(lambda: len(_queue(index).words.odd()) == 2)
+    for thread in threads:
+        thread.join()
+
+    assert len(told) == 1
+    assert [name for name, _ in index.scan("rows")] == [b"durable", b"relaxed"]
