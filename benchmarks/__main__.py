@@ -54,15 +54,17 @@ def answer(question: str) -> bool:
 
 
 def _row(entry: dict[str, Any]) -> dict[str, Any]:
-    stats = entry["stats"]
-    return {
+    stats, extra = entry["stats"], entry["extra_info"]
+    calls, told = extra.get("calls", 1), extra.get("seconds")
+    row = {
         "what": entry["group"],
-        "contestant": entry["extra_info"]["contestant"],
-        "per": entry["extra_info"].get("calls", 1),
-        "min_s": stats["min"] / entry["extra_info"].get("calls", 1),
-        "median_s": stats["median"] / entry["extra_info"].get("calls", 1),
+        "contestant": extra["contestant"],
+        "per": calls,
+        "min_s": stats["min"] / calls if told is None else told,
+        "median_s": stats["median"] / calls if told is None else told,
         "rounds": stats["rounds"],
     }
+    return row | ({"figures": extra["figures"]} if extra.get("figures") else {})
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import diskcache
 import joblib
 import numpy as np
 import pytest
+import xxhash
 
 import gpucache as gpc
 from benchmarks.conftest import Contest
@@ -96,6 +97,15 @@ def test_array_in_and_out(contestant: str, mib: int, contest: Contest, tmp_path:
     assert np.array_equal(cached(array), array + 1)
 
     contest(f"hit, {mib} MiB array in and out", contestant, lambda: cached(array), rounds=200 if mib == 1 else 15)
+
+
+def test_array_in_hashed_alone(contest: Contest) -> None:
+    """The raw part of the 100 MiB hit: XXH3-128 of the input, in one thread, and nothing else."""
+    array = np.random.default_rng(0).random(100 * MIB // 8)
+
+    contest(
+        "hit, 100 MiB array in and out", "XXH3 of the input alone", lambda: xxhash.xxh3_128_digest(array), rounds=15
+    )
 
 
 @pytest.mark.parametrize("contestant", STORES)

@@ -21,6 +21,7 @@ class Floor:
         times: How many times faster than that it must be.
         below_s: What the time must stay under, in seconds.
         over: A contestant whose time is taken off before the comparison with below_s (a bare interpreter).
+        figure, at_most: A figure of the row that is no time, and what it may be.
     """
 
     question: str
@@ -30,7 +31,11 @@ class Floor:
     times: float = 0.0
     below_s: float = 0.0
     over: str | None = None
+    figure: str | None = None
+    at_most: float = 0.0
 
+
+RANDOM = "lookup of a record, random"
 
 FLOORS = (
     Floor("identity", 'key of f(1, 2, "abc")', below_s=2e-6),
@@ -41,6 +46,17 @@ FLOORS = (
     Floor("hit", 'hit of f(1, 2, "abc")', than="diskcache.memoize", times=3),
     Floor("hit", 'hit of f(1, 2, "abc")', than="joblib.Memory", times=15),
     Floor("hit", "hit, 100 MiB array in and out", than="joblib.Memory, mmap_mode", times=20),
+    Floor("hit", "hit, 100 MiB array in and out", than="XXH3 of the input alone", times=1 / 1.3),
+    Floor("hit", "hit of g(x), x a 100 MiB result of the same store", below_s=60e-6),
+    Floor("store", "get of a 1 GiB array", below_s=120e-6),
+    Floor("store", "get of a 1 GiB array, and its sum", than="np.save, np.load", times=1),
+    Floor("store", "put of a 1 GiB array", than="a plain write", times=1 / 1.2),
+    Floor("store", "put of a 1 GiB array", "gpucache, durable", than="a plain write, synced", times=1 / 1.2),
+    Floor("scale", RANDOM, "among 10,000,000", than="among 10,000", times=1 / 2),
+    Floor("scale", "index of 10,000,000 records", figure="bytes_a_record", at_most=400),
+    Floor("scale", "memory of a process with 10,000,000 records", figure="own_bytes", at_most=200e6),
+    Floor("clients", 'hits of f(1, 2, "abc"), 4 processes', below_s=1 / 300_000),
+    Floor("clients", "records written, 4 x 8 writers", "gpucache, durable", below_s=1 / 10_000),
     Floor("rerun", "the demo, whole process", contestant="gpucache, all hit", below_s=0.7),
     Floor("rerun", "the demo, whole process", contestant="gpucache, all hit", than="gpucache, cold", times=5),
     Floor("import", "CPU of a process that imports it", below_s=0.08, over="nothing (bare interpreter)"),
@@ -68,20 +84,28 @@ one run.
 def _floors(results: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["## The floors", "", "| what | who | at least | measured | |", "|---|---|---|---|---|"]
     for floor in FLOORS:
-        times = {
-            row["contestant"]: row["min_s"]
+        rows = {
+            row["contestant"]: row
             for result in results
             if result["question"] == floor.question
             for row in result["measured"]
             if row["what"] == floor.what
         }
-        lines.append(_floor(floor, times))
+        lines.append(_floor(floor, rows))
     return [*lines, ""]
 
 
-def _floor(floor: Floor, times: Mapping[str, float]) -> str:
+def _floor(floor: Floor, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    if floor.figure is not None:
+        wanted = f"{floor.figure} at most {floor.at_most:,.0f}"
+        found = rows.get(floor.contestant, {}).get("figures", {}).get(floor.figure)
+        told = "not measured | " if found is None else f"{found:,.0f} | {_verdict(found <= floor.at_most)}"
+        return f"| {floor.what} | {floor.contestant} | {wanted} | {told} |"
+    times = {name: row["min_s"] for name, row in rows.items()}
     needed = {floor.contestant, *(name for name in (floor.than, floor.over) if name)}
-    if floor.than:
+    if floor.than and floor.times < 1:
+        wanted = f"at most {1 / floor.times:.3g} times the time of {floor.than}"
+    elif floor.than:
         wanted = f"{floor.times:g} times faster than {floor.than}"
     else:
         wanted = f"under {_time(floor.below_s)}" + (f" over {floor.over}" if floor.over else "")
@@ -108,12 +132,20 @@ def _question(result: Mapping[str, Any]) -> Iterable[str]:
     for row in result["measured"]:
         groups.setdefault(row["what"], []).append(row)
     for what, rows in groups.items():
-        ours = [row["min_s"] for row in rows if row["contestant"].startswith(OURS)]
+        ours = [row["min_s"] for row in rows if row["contestant"].startswith(OURS) and row["min_s"]]
+        if not any(row["min_s"] for row in rows):
+            yield from ("", f"| {what} | |", "|---|---|")
+            yield from (f"| {row['contestant']} | {_figures(row)} |" for row in rows)
+            continue
         yield from ("", f"| {what} | time | beside gpucache |", "|---|---|---|")
         for row in sorted(rows, key=lambda row: float(row["min_s"])):
             ratio = _ratio(row["min_s"] / min(ours)) if ours else ""
             yield f"| {row['contestant']} | {_time(row['min_s'])} | {ratio} |"
     yield ""
+
+
+def _figures(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {value:,.6g}" for name, value in row["figures"].items())
 
 
 def _verdict(is_met: bool) -> str:

@@ -36,7 +36,7 @@ def is_right(found: object, number: int) -> bool:
 
 def run(role: str, path: Path, cycle: int, out: Connection) -> None:
     """Do it for ever."""
-    store = Store(path)
+    store = Store(path, durability="durable" if role == "write durably" else "relaxed")
     out.send_bytes(b"ready")
     for step in itertools.count(cycle * STEPS_A_CYCLE):
         for said in ROLES[role](store, step):
@@ -78,7 +78,13 @@ def hold(store: Store, step: int) -> list[str]:
             return []  # evicted in between
 
 
-ROLES: dict[str, Callable[[Store, int], list[str]]] = {"write": write, "read": read, "collect": collect, "hold": hold}
+ROLES: dict[str, Callable[[Store, int], list[str]]] = {
+    "write": write,
+    "write durably": write,
+    "read": read,
+    "collect": collect,
+    "hold": hold,
+}
 
 
 def compute_each(path: Path, log: Path, seed: int, keys: int) -> None:

@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from gpucache.digests.canonical import MAX_DEPTH, encode as _oracle, encode_other
-from gpucache.digests.known import remembered
+from gpucache.digests.known import note_view, remembered
 from gpucache.errors import NotIdentifiable
 
 cdef int DEPTH = MAX_DEPTH
@@ -245,7 +245,8 @@ def value_digest(value, *, symbols=None, name=""):
     cdef Out out
     cdef uint8_t digest[16]
     cdef bint is_done = False
-    if not is_builtin(value):
+    cdef bint may_be_view = not is_builtin(value)
+    if may_be_view:
         known = remembered(value)
         if known is not None:
             return known
@@ -266,7 +267,10 @@ def value_digest(value, *, symbols=None, name=""):
         else:
             with nogil:
                 gc_tree_digest(out.data, out.size, digest)
-        return PyBytes_FromStringAndSize(<char *> digest, 16)
+        found = PyBytes_FromStringAndSize(<char *> digest, 16)
+        if may_be_view:
+            note_view(value, found)
+        return found
     finally:
         end(&out)
 

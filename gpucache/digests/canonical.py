@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from gpucache.digests import of_objects
 from gpucache.digests._kernel import tree_digest
 from gpucache.digests.encoders import Encoder, encoder_of, is_by_digest, registered
-from gpucache.digests.known import remembered
+from gpucache.digests.known import note_view, remembered
 from gpucache.digests.of_builtins import CONTAINERS, SCALARS
 from gpucache.errors import NotIdentifiable
 
@@ -150,6 +150,7 @@ class Walker:
             encoder(self, value)
             digest = tree_digest(self.out)
             self.out = outer
+            note_view(value, digest)
         self.out += b"D" + digest
 
 

@@ -5,15 +5,23 @@ change by numpy's or Arrow's own means: an array whose memory belongs, at the en
 (a mapping, bytes). An array that owns its memory can be made writable, changed and locked again, and would then lie.
 Its address, shape, strides and dtype are compared at every look: numpy lets those be changed in place. Arrays of objects are
 never remembered, since what they refer to can change.
+
+Views too: the memory itself (the mapping) keeps the digests of what was seen over it, by address, shape, strides and dtype. So `a[:]`
+is known where `a` is, even when `a` is gone, and `a[:1000]` is hashed once, however often it is made.
 """
 
 from __future__ import annotations
 
 import sys
 import weakref
+from contextlib import suppress
 from typing import Any
 
+VIEWS_MAX = 4096
+"""So many views of one memory are known at most; then they are found out anew."""
+
 _known: dict[int, tuple[weakref.ref[Any], object, bytes]] = {}
+_views: weakref.WeakKeyDictionary[Any, dict[object, bytes]] = weakref.WeakKeyDictionary()
 
 
 def remember(value: object, digest: bytes) -> bool:
@@ -26,15 +34,47 @@ def remember(value: object, digest: bytes) -> bool:
         return False
     address = id(value)
     _known[address] = (weakref.ref(value, lambda _: _known.pop(address, None)), form, digest)
+    if form is not _ARROW:
+        with suppress(TypeError):  # bytes, say, take no weak references; they are short
+            _views.setdefault(_memory(value), {})[form] = digest
     return True
+
+
+def note_view(value: object, digest: bytes) -> None:
+    """Keep the digest that was found of an array, if it is a view of memory of which something is remembered."""
+    views = _views_beside(value)
+    if views is not None and (form := _form(value)) is not None:
+        if len(views) >= VIEWS_MAX:
+            views.clear()
+        views[form] = digest
 
 
 def remembered(value: object) -> bytes | None:
     """The digest that value carries, or None."""
     known = _known.get(id(value))
-    if known is None or known[0]() is not value or known[1] != _form(value):
+    if known is not None and known[0]() is value and known[1] == _form(value):
+        return known[2]
+    views = _views_beside(value)
+    return None if views is None else views.get(_form(value))
+
+
+def _views_beside(value: Any) -> dict[object, bytes] | None:
+    """What is known of the memory of an array that is none of its own; None if nothing is."""
+    numpy = sys.modules.get("numpy")
+    if not _views or numpy is None or type(value) is not numpy.ndarray or value.flags.owndata or value.flags.writeable:
         return None
-    return known[2]
+    try:
+        return _views.get(_memory(value))
+    except TypeError:  # what takes no weak references was never put there
+        return None
+
+
+def _memory(array: Any) -> Any:
+    """Whose memory an array lies in."""
+    kind = sys.modules["numpy"].ndarray
+    while isinstance(array, kind):
+        array = array.base
+    return array.obj if isinstance(array, memoryview) else array
 
 
 def _form(value: Any) -> object:

@@ -19,6 +19,7 @@ cdef class Mapping:
     cdef void *_start
     cdef Py_ssize_t _nbytes
     cdef bint _writable
+    cdef object __weakref__
 
     def __cinit__(self, int descriptor, Py_ssize_t nbytes, bint writable):
         cdef int protection = PROT_READ | PROT_WRITE if writable else PROT_READ

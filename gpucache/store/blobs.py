@@ -25,7 +25,7 @@ from gpucache.errors import BlobMissing, NotStorable, RecordCorrupt, StoreFull, 
 from gpucache.events import Quarantined, hooks
 from gpucache.store._mapping import Mapping
 from gpucache.store.contract import Stray
-from gpucache.store.hashing import digest_of_file
+from gpucache.store.hashing import Content
 from gpucache.store.record import BlobRow
 
 READ_ONLY = 0o444
@@ -37,7 +37,8 @@ UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.ENXIO, er
 class Blobs:
     """The blob files under one directory. Any thread and any process may call any method."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: Content) -> None:
+        self._content = content
         self._blobs, self._temporary, self._quarantine = path / "blobs", path / "tmp", path / "quarantine"
         self._path = path
 
@@ -73,7 +74,7 @@ class Blobs:
             raise NotStorable("file", f"{source}: {problem.strerror}", "keep it until it is stored") from problem
 
         def fill(descriptor: int) -> None:
-            if digest_of_file(file.fileno(), each=lambda piece: _write_all(descriptor, piece))[0] != digest:
+            if self._content.of_open_file(file.fileno(), each=lambda piece: _write_all(descriptor, piece)) != digest:
                 raise changed
 
         with file:
@@ -141,7 +142,7 @@ class Blobs:
                 raise self._corrupt(row, f"it has {status.st_size:,} bytes instead of {row.nbytes:,}")
             stamp = _stamp(status)
             if stamp != row.stamp or row.boot != boot_id():
-                if _digest(descriptor) != digest:
+                if self._digest(descriptor) != digest:
                     raise self._corrupt(row, "its content is not what its digest says")
                 row = BlobRow(row.name, row.nbytes, stamp, boot_id())
             return (Mapping(descriptor, row.nbytes, writable) if row.nbytes else b""), row
@@ -166,7 +167,7 @@ class Blobs:
         except OSError as problem:
             return "its file is gone" if problem.errno in GONE else f"it can't be opened: {problem.strerror}"
         try:
-            found = _digest(descriptor)
+            found = self._digest(descriptor)
         finally:
             os.close(descriptor)
         return None if found == digest else "its content is not what its digest says"
@@ -233,6 +234,13 @@ class Blobs:
         for entry in os.scandir(self._quarantine):
             yield from _old(entry, quarantined_before)
 
+    def _digest(self, descriptor: int) -> bytes | None:
+        """The digest of a file's content; None if it is no file or can't be read."""
+        try:
+            return self._content.of_open_file(descriptor)
+        except OSError:
+            return None
+
     def _corrupt(self, row: BlobRow, problem: str) -> RecordCorrupt:
         self.set_aside(row, problem)
         return RecordCorrupt(_short(row), problem)
@@ -258,14 +266,6 @@ def _old(entry: os.DirEntry[str], than: float) -> Iterator[Stray]:
             yield Stray(status.st_size, partial(shutil.rmtree, entry.path, ignore_errors=True))
         else:
             yield Stray(status.st_size, partial(Path(entry.path).unlink, missing_ok=True))
-
-
-def _digest(descriptor: int) -> bytes | None:
-    """The digest of a file's content; None if it is no file or can't be read."""
-    try:
-        return digest_of_file(descriptor)[0]
-    except OSError:
-        return None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,6 +19,9 @@ TIME = struct.Struct(">Q")  # microseconds; big-endian, so that names sort by it
 TASK_BYTES = KEY_BYTES = 16
 LATEST_S = 1e13
 
+OF_ONE_CALL = ("arg:", "file:", "listing:", "variable:")
+"""How components of a key begin that lie in the record itself. The others, which calls share, lie once under their digest."""
+
 decode_record = msgspec.msgpack.Decoder(Record).decode
 _decode_parts = msgspec.msgpack.Decoder(dict[str, tuple[bytes, str]]).decode
 
@@ -54,11 +57,16 @@ class Records:
             return None
 
     def publish(self, record: Record, parts: Mapping[str, tuple[bytes, str]]) -> Record:
-        """Write a record and its key's parts; returns it as it was written."""
-        table = encode_row(dict(parts))
+        """Write a record and its key's parts; returns it as it was written.
+
+        A result that lies in the record whole has no row by its digest: it is as fast laid out anew, and takes no other page.
+        """
+        own = {component: part for component, part in parts.items() if component.startswith(OF_ONE_CALL)}
+        table = encode_row({component: part for component, part in parts.items() if component not in own})
         name = hash128(table)
-        record = msgspec.structs.replace(record, parts=name)
-        row, result = encode_row(record), encode_row(record.result)
+        record = msgspec.structs.replace(record, parts=name, own=encode_row(own) if own else b"")
+        row = encode_row(record)
+        result = encode_row(record.result) if blobs_of(record.result) else None
 
         def write(rows: RowWriter) -> None:
             _unlist(rows, record.key)
@@ -66,7 +74,8 @@ class Records:
                 rows.put("parts", name, table)
             rows.put("records", record.key, row)
             rows.put("recent", _recent(record), b"")
-            rows.put("values", record.result.digest, result)
+            if result is not None:
+                rows.put("values", record.result.digest, result)
             give_up_claims(rows, record.result)
 
         self._update(write)
@@ -100,8 +109,10 @@ class Records:
                 yield record
 
     def parts_of(self, record: Record) -> dict[str, tuple[bytes, str]]:
-        """What a record's key was made of; empty if that is damaged."""
-        return decoded(_decode_parts, self._rows.get("parts", record.parts)) or {}
+        """What a record's key was made of; empty if some of that is damaged."""
+        shared = decoded(_decode_parts, self._rows.get("parts", record.parts))
+        own = decoded(_decode_parts, record.own) if record.own else {}
+        return {} if shared is None or own is None else {**shared, **own}
 
     def _of_all(self, limit: int | None) -> list[Record]:
         rows = (decoded(decode_record, row) for _, row in self._rows.scan("records"))

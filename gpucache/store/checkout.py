@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from gpucache.codec.file import Entry, FileForm, decode_form
-from gpucache.digests import Dir, File, combine, file_digest
+from gpucache.digests import Dir, File, combine
 from gpucache.errors import RecordCorrupt, StoreFull
 from gpucache.store.blobs import NO_ROOM
 from gpucache.store.contract import Stray
@@ -33,7 +33,10 @@ EXECUTABLE = 0o555
 class Checkout:
     """The files and directories that were handed out as paths. Any thread and any process may call any method."""
 
-    def __init__(self, folder: Path, temporary: Path, put_file: PutFile, is_whole: IsWhole) -> None:
+    def __init__(
+        self, folder: Path, temporary: Path, put_file: PutFile, is_whole: IsWhole, content_of: Callable[[Path], bytes]
+    ) -> None:
+        self._content_of = content_of
         self._folder, self._temporary = folder, temporary
         self._put_file, self._is_whole = put_file, is_whole
 
@@ -81,7 +84,7 @@ class Checkout:
             raise RecordCorrupt("file", "one of its parts is missing")
         part = manifest.parts[entry.part]
         if entry.executable:
-            return place.is_file() and os.access(place, os.X_OK) and file_digest(place) == part.blob
+            return place.is_file() and os.access(place, os.X_OK) and self._content_of(place) == part.blob
         return self._is_whole(part, place)
 
     def _make(self, form: FileForm, manifest: Manifest, folder: Path) -> None:

@@ -61,19 +61,16 @@ class RowWriter(RowReader, Protocol):
 class Rows(RowReader, Protocol):
     """All rows of a store."""
 
-    def update(self, change: Callable[[RowWriter], T]) -> T:
+    def update(self, change: Callable[[RowWriter], T], *, durable: bool = False) -> T:
         """Run `change` in a transaction: all that it wrote is there afterwards, or nothing if it raises.
 
-        One runs at a time, in all processes. `change` may be run again, and must call neither the store nor hooks.
+        One runs at a time, in all processes. `change` may be run again, also after it was made once, and must call neither the
+        store nor hooks. With durable, it and everything before it survive a power cut from then on.
 
         Raises:
             StoreFull: There is no room; nothing changed.
             StoreUnusable: The index can't be written; nothing changed.
         """
-        ...
-
-    def flush(self) -> None:
-        """What update() has written until now survives a power cut from now on."""
         ...
 
     def raw(self, database: str) -> Iterator[tuple[bytes, bytes | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import lmdb
 
 from gpucache.errors import StoreUnusable
 from gpucache.events import Degraded, hooks
+from gpucache.store.blobs import boot_id
 from gpucache.store.contract import DATABASES
 
 MAP_BYTES = (2**44, 2**40, 2**36, 2**32, 2**28)
 """The first that the address space allows: 16 TiB cost 12 KB of disk (FACTS), so the map need never grow."""
+
+UNSYNCED = "unsynced"
+"""A file beside the index: the boot in which someone wrote to it without syncing."""
 
 MAX_READERS = 1024
 LOCK_BYTES = 2**17  # LMDB's header and 64 bytes for each of MAX_READERS; a longer file only means more readers
@@ -69,6 +74,36 @@ def open_databases(env: Any) -> dict[str, Any]:
     """The databases by name, made if they are not there."""
     with env.begin(write=True) as transaction:
         return {name: env.open_db(name.encode(), txn=transaction) for name in DATABASES}
+
+
+def was_cut(path: Path) -> bool:
+    """Whether someone wrote without syncing, before the kernel that runs now: pages may be missing anywhere in the file."""
+    try:
+        return (path / UNSYNCED).read_text(encoding="ascii") != boot_id()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return True
+
+
+def mark_unsynced(path: Path) -> None:
+    """Say, before the first write that is not synced, which kernel's memory holds it."""
+    with suppress(OSError):  # no directory or no room: what follows will say so
+        path.mkdir(mode=0o700, exist_ok=True)
+        with (path / UNSYNCED).open("w", encoding="ascii") as marker:
+            marker.write(boot_id())
+            marker.flush()
+            os.fsync(marker.fileno())
+
+
+def fill_up(path: Path, env: Any) -> bool:
+    """Whether the file is shorter than its own last page, and was filled up: a read there would be SIGBUS."""
+    data, page_bytes = path / "data.mdb", os.sysconf("SC_PAGESIZE")
+    needed = (env.info()["last_pgno"] + 1) * page_bytes
+    if data.stat().st_size >= needed:
+        return False
+    os.truncate(data, needed)
+    return True
 
 
 def _allocate(lock: Path) -> None:

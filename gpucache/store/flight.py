@@ -66,9 +66,7 @@ class Flight(AbstractContextManager[bool]):
         self._mine: set[bytes] = set()
 
     def __enter__(self) -> bool:
-        self._mine = self._held_here()
-        if self._key in self._mine:
-            raise RecursionError("a call waits for itself: it was made, with the same arguments, by its own body")
+        self._refuse_to_wait_for_oneself()
         self._open()
         try:
             is_held = self._wait()
@@ -85,6 +83,20 @@ class Flight(AbstractContextManager[bool]):
         if self._descriptor >= 0 and self._pid == os.getpid():  # in a forked child it is closed already
             self._mine.discard(self._key)
             self._close()
+
+    def is_taken(self, descriptor: int) -> bool:
+        """Whether another thread or process holds the key: a look, without opening the file of locks once more.
+
+        Args:
+            descriptor: That file, opened by someone who holds nothing through it.
+        """
+        self._refuse_to_wait_for_oneself()
+        return is_held_elsewhere(descriptor, self._offset)
+
+    def _refuse_to_wait_for_oneself(self) -> None:
+        self._mine = self._held_here()
+        if self._key in self._mine:
+            raise RecursionError("a call waits for itself: it was made, with the same arguments, by its own body")
 
     def _held_here(self) -> set[bytes]:
         """The keys that this thread holds in this store."""
@@ -125,5 +137,32 @@ class Flight(AbstractContextManager[bool]):
                 return True
 
     def _request(self) -> bytes:
-        # struct flock on 64-bit Linux: l_type, l_whence, padding, l_start, l_len, l_pid (0 for OFD locks).
-        return struct.pack("hhiqqii", fcntl.F_WRLCK, os.SEEK_SET, 0, self._offset, 1, 0, 0)
+        return _request(self._offset)
+
+
+def hold(descriptor: int, offset: int) -> bool:
+    """Hold a byte of a file of locks through this descriptor; False if another one has it."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(offset))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def let_go(descriptor: int, offset: int) -> None:
+    """Hold a byte no longer."""
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(offset, fcntl.F_UNLCK))
+
+
+def is_held_elsewhere(descriptor: int, offset: int) -> bool:
+    """Whether a byte of a file of locks is held through another descriptor than this one."""
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _request(offset))
+    return bool(_flock.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+_flock = struct.Struct("hhiqqii")
+"""struct flock on 64-bit Linux: l_type, l_whence, padding, l_start, l_len, l_pid (0 for OFD locks), padding."""
+
+
+def _request(offset: int, kind: int = fcntl.F_WRLCK) -> bytes:
+    return _flock.pack(kind, os.SEEK_SET, 0, offset, 1, 0, 0)

@@ -19,6 +19,7 @@ from gpucache.events import Quarantined, hooks
 from gpucache.store import upkeep
 from gpucache.store.checkout import Checkout
 from gpucache.store.contract import DATABASES, RowWriter, Stray
+from gpucache.store.hashing import Xxh3
 from gpucache.store.on_disk import INLINE_MAX_BYTES, Store
 from gpucache.store.record import BlobRow, Manifest, PartRef
 
@@ -44,8 +45,8 @@ class InMemoryStore(Store):
         self._folder = tempfile.TemporaryDirectory(prefix="gpucache-")
         path = Path(self._folder.name)
         self._memory = MemoryBlobs(clock, capacity_bytes)
-        self._stand_on(path, MemoryRows(), self._memory, inline_max_bytes, clock)
-        self._checkout = Checkout(path / "files", path, self._write_out, self._is_written_out)
+        self._stand_on(path, MemoryRows(), self._memory, inline_max_bytes, clock, content=Xxh3())
+        self._checkout = Checkout(path / "files", path, self._write_out, self._is_written_out, Xxh3().of_file)
         (path / "files").mkdir()
 
     def close(self) -> None:
@@ -89,8 +90,8 @@ class MemoryRows:
             rows = [(key, self._rows[database][key]) for key in (reversed(found) if reverse else found)]
         return iter(rows)
 
-    def update(self, change: Callable[[RowWriter], T]) -> T:
-        """Run a change: all of it, or nothing."""
+    def update(self, change: Callable[[RowWriter], T], *, durable: bool = False) -> T:
+        """Run a change: all of it, or nothing. Nothing here survives a power cut."""
         with self._lock:
             before = {name: dict(rows) for name, rows in self._rows.items()}
             try:
@@ -108,9 +109,6 @@ class MemoryRows:
     def delete(self, database: str, key: bytes) -> bool:
         """Delete a row, within update()."""
         return self._rows[database].pop(key, None) is not None
-
-    def flush(self) -> None:
-        """Nothing here survives a power cut."""
 
     def raw(self, database: str) -> Iterator[tuple[bytes, bytes | None]]:
         """Every row: none is ever damaged."""

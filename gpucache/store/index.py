@@ -6,7 +6,8 @@ no view leaves its transaction; rows carry their own check because LMDB's pages 
 it is read, since a read beyond its end is SIGBUS; sync=False leaves a damaged index that says nothing after a power cut, so
 a file beside it says which boot it is of, and in another one it is made anew; writers take turns by a lock of ours
 (flight.py), since LMDB's is a robust mutex, and where its holder and the one that was woken for it are both killed, the next
-waiter sleeps until someone else writes (once in a few hundred kills).
+waiter sleeps until someone else writes (once in a few hundred kills). Who can't have the turn leaves the change to who has it
+(queue.py).
 
 A damaged index is made anew by a process of its own (salvage.py): LMDB asserts on some damaged pages, and that kills.
 A stopped (SIGSTOP) writer blocks all writers. The lock is free again when that process is killed.
@@ -25,16 +26,23 @@ import lmdb
 
 from gpucache.errors import StoreClosed, StoreFull, StoreUnusable
 from gpucache.events import Quarantined, hooks
-from gpucache.store.blobs import boot_id
 from gpucache.store.contract import RowWriter
-from gpucache.store.environment import BROKEN, open_databases, open_environment
+from gpucache.store.draft import NotDrafted, drafted
+from gpucache.store.environment import (
+    BROKEN,
+    fill_up,
+    mark_unsynced,
+    open_databases,
+    open_environment,
+    was_cut,
+)
 from gpucache.store.flight import Flight
+from gpucache.store.queue import Queue, Served
 from gpucache.store.transaction import CHECK_BYTES, KEY_MAX_BYTES, PAGE_ROWS, Transaction, body_of, check_of
 
 T = TypeVar("T")
 
 ATTEMPTS = 4
-UNSYNCED = "unsynced"
 MENDING, WRITING = b"mend the index!!", b"write the index!"
 
 _STALE = (lmdb.PanicError, lmdb.BadTxnError, lmdb.BadDbiError, lmdb.BadRslotError, lmdb.MapResizedError)
@@ -58,10 +66,12 @@ class Index:
 
     def __init__(self, path: Path, *, synced: bool = True) -> None:
         self.path = path
+        self._locks = path.parent / "locks"
         self._synced = synced
         self._handles = 0
         self._mending = threading.Lock()
         self._opened: tuple[Any, dict[str, Any]] | None = None
+        self._queue: Queue | None = None
         self.identity: tuple[int, int] | None = None
         self._pid = -1
         self._connect()
@@ -92,6 +102,7 @@ class Index:
             self._handles -= 1
             if self._handles == 0:
                 self._open.remove(self)
+                self._queue = None
                 if self._opened is not None and self._pid == _process.pid:
                     self._opened[0].close()
 
@@ -102,6 +113,9 @@ class Index:
         cls._lock = threading.Lock()
         for index in cls._open:
             index._mending = threading.Lock()  # noqa: SLF001  # our own class
+            if index._queue is not None:  # noqa: SLF001
+                index._queue.close()  # noqa: SLF001
+                index._queue = None  # noqa: SLF001
 
     # ---------------------------------------------------------------- reading
 
@@ -175,8 +189,10 @@ class Index:
 
     # ---------------------------------------------------------------- writing
 
-    def update(self, change: Callable[[RowWriter], T]) -> T:
+    def update(self, change: Callable[[RowWriter], T], *, durable: bool = False) -> T:
         """Run `change` in a write transaction: all of its rows are there after it, or none.
+
+        Who can't have the turn at once leaves the change to whoever has it (queue.py).
 
         Raises:
             StoreFull: The disk is full; nothing changed.
@@ -184,20 +200,62 @@ class Index:
         """
 
         def attempt() -> T:
-            env, databases = self._here()
-            with self._turn():
-                if _identity(self.path) != self.identity:
-                    raise lmdb.BadRslotError(
-                        "another process made the index anew: what is written to the old one is lost"
-                    )
-                with env.begin(write=True) as transaction:
-                    return change(Transaction(transaction, databases))
+            self._here()  # a forked child opens its own before it has the turn, which it needs for that
+            turn, queue = self._turn(0.0), self._queue
+            if turn.__enter__() if queue is None else queue.take(turn):
+                return self._write(turn, change, durable=durable)
+            held, given = self._wait_in_line(change, durable=durable)
+            return given[0] if held is None else self._write(held, change, durable=durable)
 
         return self._trying(attempt)
 
-    def _turn(self) -> Flight:
+    def _write(self, turn: Flight, change: Callable[[RowWriter], T], *, durable: bool) -> T:
+        """Make a change, and those that others left; gives the turn back."""
+        queue, served = self._queue, list[Served]()
+        try:
+            env, databases = self._here()
+            if _identity(self.path) != self.identity:
+                raise lmdb.BadRslotError("another process made the index anew: what is written to the old one is lost")
+            with env.begin(write=True) as transaction:
+                given = change(Transaction(transaction, databases))
+                if queue is not None:
+                    served = queue.serve(transaction, databases)
+            if queue is not None:
+                queue.say_committed(served)
+        finally:
+            turn.__exit__(None, None, None)
+            if queue is not None:
+                queue.nudge()
+        if durable or any(other.is_durable for other in served):
+            try:
+                self.flush()
+            except (StoreFull, StoreUnusable):
+                if durable:
+                    raise
+            else:  # else those who wait for it hear nothing, sync for themselves, and are told what is wrong
+                if queue is not None:
+                    queue.say_done(served)
+        return given
+
+    def _wait_in_line(self, change: Callable[[RowWriter], T], *, durable: bool) -> tuple[Flight | None, tuple[T, ...]]:
+        """The turn, or None and what the change gave, made by another."""
+        try:
+            queue = self._queue
+            if queue is not None:
+                given, draft = self._read(lambda rows: drafted(change, rows))
+                box = queue.leave(draft, is_durable=durable)
+                if box is not None:
+                    with box:
+                        return box.wait(self._turn, self.flush), (given,)
+        except NotDrafted:
+            pass
+        turn = self._turn()
+        turn.__enter__()
+        return turn, ()
+
+    def _turn(self, timeout_s: float | None = None) -> Flight:
         """The turn to write, before LMDB's own lock is asked for: nobody ever waits for that one."""
-        return Flight(self.path.parent / "locks", WRITING)
+        return Flight(self._locks, WRITING, timeout_s=timeout_s)
 
     def drop_damaged(self, database: str, key: bytes) -> None:
         """Set a row aside if it is damaged: its bytes go to quarantine, the row goes."""
@@ -293,7 +351,7 @@ class Index:
     def _mend(self, problem: str) -> None:
         from gpucache.store.salvage import salvage
 
-        with Flight(self.path.parent / "locks", MENDING), self._turn():
+        with Flight(self._locks, MENDING), self._turn():
             if _identity(self.path) == self.identity:  # else another process was first
                 saved = salvage(self.path)
                 hooks.emit(Quarantined("the index", f"{problem}; {saved:,} of its rows were saved"))
@@ -312,16 +370,16 @@ class Index:
     def _connect(self, *, is_new: bool = False) -> None:
         if self._opened is not None:
             self._opened[0].close()  # in a forked child: lets go of the parent's, touching none of its locks
-        was_cut = self._was_cut()
-        if not self._synced and not was_cut:  # else the marker stays until the index was made anew
-            self._mark_unsynced()
+        is_cut = was_cut(self.path)
+        if not self._synced and not is_cut:  # else the marker stays until the index was made anew
+            mark_unsynced(self.path)
         try:
             env = open_environment(self.path, sync=self._synced)
         except BROKEN as problem:
             self._start_over(problem)
             env = open_environment(self.path)
         try:
-            is_short = self._fill_up(env)
+            is_short = fill_up(self.path, env)
             env.reader_check()
             with self._turn():
                 self._opened = env, open_databases(env)
@@ -333,41 +391,17 @@ class Index:
                 return
             raise StoreUnusable(str(self.path), str(problem), "look at its disk, or put it elsewhere") from problem
         self.identity, self._pid = _identity(self.path), _process.pid
-        if (is_short or was_cut) and not is_new:
+        self._queue = None
+        with suppress(OSError):  # no room for it: everyone writes for himself
+            self._queue = Queue(self.path.parent / "queue", self._locks)
+        if (is_short or is_cut) and not is_new:
             self._mend("its file was cut short" if is_short else "it was not synced before the machine went down")
-
-    def _was_cut(self) -> bool:
-        """Whether someone wrote without syncing, before the kernel that runs now: pages may be missing anywhere in the file."""
-        try:
-            return (self.path / UNSYNCED).read_text(encoding="ascii") != boot_id()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except (OSError, ValueError):
-            return True
-
-    def _mark_unsynced(self) -> None:
-        """Say, before the first write that is not synced, which kernel's memory holds it."""
-        with suppress(OSError):  # no directory or no room: what follows will say so
-            self.path.mkdir(mode=0o700, exist_ok=True)
-            with (self.path / UNSYNCED).open("w", encoding="ascii") as marker:
-                marker.write(boot_id())
-                marker.flush()
-                os.fsync(marker.fileno())
-
-    def _fill_up(self, env: Any) -> bool:
-        """Whether the file is shorter than its own last page, and was filled up: a read there would be SIGBUS."""
-        data, page_bytes = self.path / "data.mdb", os.sysconf("SC_PAGESIZE")
-        needed = (env.info()["last_pgno"] + 1) * page_bytes
-        if data.stat().st_size >= needed:
-            return False
-        os.truncate(data, needed)
-        return True
 
     def _start_over(self, problem: Exception) -> None:
         """Put a file that LMDB does not take for its own out of the way."""
         from gpucache.store.salvage import set_aside
 
-        with Flight(self.path.parent / "locks", MENDING):
+        with Flight(self._locks, MENDING):
             set_aside(self.path)
             self.path.mkdir(mode=0o700, exist_ok=True)
         hooks.emit(Quarantined("the index", str(problem)))
@@ -375,7 +409,7 @@ class Index:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        status = os.stat(path / "data.mdb")
+        status = os.stat(f"{path}/data.mdb")  # a third of what Path takes to join
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino

@@ -27,8 +27,9 @@ from gpucache.store.by_key import Records, give_up_claims
 from gpucache.store.checkout import Checkout
 from gpucache.store.contract import BlobStore, Rows, RowWriter, Stray
 from gpucache.store.flight import Flight
+from gpucache.store.hashing import ALGORITHMS, Content
 from gpucache.store.index import Index
-from gpucache.store.place import prepare, why_not_trusted
+from gpucache.store.place import algorithm, prepare, why_not_trusted
 from gpucache.store.record import CollectReport, Manifest, PartRef, Record, StoreStats, VerifyReport, encode_row
 from gpucache.store.values import Values
 
@@ -69,10 +70,12 @@ class Store:
         path: The directory; made, for this user alone, if there is none. None: ~/.cache/gpucache.
         durability: What survives a power cut, see above.
         inline_max_bytes: Parts up to this size lie in the index, larger ones are files.
+        content: What files of bytes are named by, and checked against: "xxh3-128", right against accident, or "blake3", against
+            intent too and slower (`pip install gpucache[blake3]`). Chosen when the store is made; None: as it was, or xxh3-128.
         clock: Unix time, s.
 
     Raises:
-        BadSetting: There is no such durability.
+        BadSetting: There is no such durability, or no such content.
         StoreUnusable: The path can't be written or holds something else; nothing was changed.
         StoreFormatUnknown: It is a store of a format that this gpucache does not know; nothing was changed.
     """
@@ -83,22 +86,28 @@ class Store:
         *,
         durability: Literal["durable", "relaxed", "volatile"] = "relaxed",
         inline_max_bytes: int = INLINE_MAX_BYTES,
+        content: Literal["xxh3-128", "blake3"] | None = None,
         clock: Callable[[], float] = upkeep.wall_clock,
     ) -> None:
+        if content is not None and content not in ALGORITHMS:
+            raise BadSetting("content", str(content), " or ".join(ALGORITHMS))
         if durability not in ("durable", "relaxed", "volatile"):
             raise BadSetting("durability", str(durability), "durable, relaxed or volatile")
         place = Path("~/.cache/gpucache" if path is None else path).expanduser().absolute()
-        prepare(place)
-        self._files = Blobs(place)
+        if content is not None:
+            algorithm(place, content)  # before anything is made
+        named_by = algorithm(place, prepare(place, content))
+        self._files = Blobs(place, named_by)
         self._stand_on(
             place,
             Index.open(place / "index", synced=durability != "volatile"),
             self._files,
             inline_max_bytes,
             clock,
+            content=named_by,
             durable=durability == "durable",
         )
-        self._checkout = Checkout(place / "files", place / "tmp", self._link, self._is_linked)
+        self._checkout = Checkout(place / "files", place / "tmp", self._link, self._is_linked, named_by.of_file)
 
     def _stand_on(
         self,
@@ -108,11 +117,12 @@ class Store:
         inline_max_bytes: int,
         clock: Callable[[], float],
         *,
+        content: Content,
         durable: bool = False,
     ) -> None:
         self.path, self.blobs, self.now = path, blobs, clock
         self._rows = rows
-        self._values = Values(rows, blobs, inline_max_bytes, clock, durable=durable)
+        self._values = Values(rows, blobs, inline_max_bytes, clock, content=content, durable=durable)
         self._records = Records(rows, self._values.update)
         self._answers: dict[bytes, tuple[bytes, tuple[Any]]] = {}
         self._is_open = True
@@ -277,7 +287,7 @@ class Store:
         return self._opened().has(manifest)
 
     def manifest_of(self, digest: bytes) -> Manifest | None:
-        """The manifest of the value with this digest: put here, or the result of a record."""
+        """The manifest of the value with this digest: put here, or the result of a record that is more than its row."""
         return self._opened().manifest_of(digest)
 
     # ---------------------------------------------------------------- records by key

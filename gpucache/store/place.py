@@ -9,10 +9,15 @@ from pathlib import Path
 
 import msgspec
 
+from gpucache.digests import ALGORITHM
 from gpucache.errors import StoreFormatUnknown, StoreUnusable
 from gpucache.events import Degraded, hooks
+from gpucache.store.hashing import ALGORITHMS, Content
 
 FORMAT = 1
+FORMAT_WITH_CONTENT = 2
+"""As 1, and the marker says by which algorithm blobs are named. One who knows 1 alone would take them all for damaged."""
+
 MARKER = "format.json"
 FOLDERS = ("blobs", "tmp", "quarantine", "files")
 REMEDY = "choose another with GPUCACHE_STORE or gpucache.init(store=...)"
@@ -21,8 +26,15 @@ REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "lustre", "glus
 """File systems on which LMDB's lock table and our locks mean nothing to other machines (FACTS: unsupported)."""
 
 
-def prepare(path: Path) -> None:
+def prepare(path: Path, content: str | None = None) -> str:
     """Make the store's directories, or see that they are those of a store that we know.
+
+    Args:
+        path: The store's directory.
+        content: By which algorithm its blobs are named; None: as they are, and by XXH3-128 in a new store.
+
+    Returns:
+        That algorithm's name.
 
     Raises:
         StoreUnusable: The path can't be written or holds something else; nothing was changed.
@@ -31,7 +43,7 @@ def prepare(path: Path) -> None:
     marker = path / MARKER
     try:
         if marker.exists():
-            _check_format(path, marker)
+            _content_of(path, marker, content)
         elif path.exists():
             _adopt(path)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -40,12 +52,26 @@ def prepare(path: Path) -> None:
         for name in FOLDERS:
             (path / name).mkdir(mode=0o700, exist_ok=True)
         if not marker.exists():
-            _mark(path, marker)
+            _mark(path, marker, content or ALGORITHM)
             _warn_of_remote(path)
+        return _content_of(path, marker, content)  # another process may have been first
     except StoreUnusable:
         raise
     except OSError as problem:
         raise StoreUnusable(str(path), problem.strerror or str(problem), REMEDY) from problem
+
+
+def algorithm(path: Path, content: str) -> Content:
+    """The algorithm of this name.
+
+    Raises:
+        StoreUnusable: It takes a package that is not installed; nothing was changed.
+    """
+    try:
+        return ALGORITHMS[content]()
+    except ImportError as problem:
+        why = f"its blobs are named by {content}, and that package is not installed"
+        raise StoreUnusable(str(path), why, f"pip install gpucache[{content}], or another path") from problem
 
 
 def why_not_trusted(path: Path) -> str | None:
@@ -64,7 +90,7 @@ def why_not_trusted(path: Path) -> str | None:
 
 def _adopt(path: Path) -> None:
     """Take an empty directory of ours, or what another process is making into a store right now."""
-    ours = {*FOLDERS, MARKER, "index", "locks", "runs", "pools"}
+    ours = {*FOLDERS, MARKER, "index", "locks", "queue", "runs", "pools"}
     if not path.is_dir():
         raise StoreUnusable(str(path), "it is not a directory", REMEDY)
     names = set(os.listdir(path))
@@ -74,22 +100,38 @@ def _adopt(path: Path) -> None:
         path.chmod(0o700)
 
 
-def _mark(path: Path, marker: Path) -> None:
+def _mark(path: Path, marker: Path, content: str) -> None:
+    named = {"format": FORMAT} if content == ALGORITHM else {"format": FORMAT_WITH_CONTENT, "content": content}
     temporary = path / "tmp" / secrets.token_hex(8)
-    temporary.write_bytes(msgspec.json.encode({"gpucache_store": True, "format": FORMAT}))
-    temporary.rename(marker)
+    temporary.write_bytes(msgspec.json.encode({"gpucache_store": True, **named}))
+    try:
+        os.link(temporary, marker)  # unlike rename, it does not replace another's
+    except FileExistsError:
+        pass
+    except OSError:
+        temporary.rename(marker)  # a file system without links
+    temporary.unlink(missing_ok=True)
 
 
-def _check_format(path: Path, marker: Path) -> None:
+def _content_of(path: Path, marker: Path, wanted: str | None) -> str:
+    """By which algorithm the blobs of a store that we know are named."""
     try:
         found = msgspec.json.decode(marker.read_bytes())
     except (msgspec.DecodeError, OSError) as problem:
         why = f"its {MARKER} can't be read: {problem}"
         raise StoreUnusable(str(path), why, "restore it, or choose another path") from problem
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        known = found.get("format") if isinstance(found, dict) else found
-        why = f"it has format {known!r}, this gpucache knows {FORMAT}"
+    known = found.get("format") if isinstance(found, dict) else found
+    content = (
+        {FORMAT: ALGORITHM, FORMAT_WITH_CONTENT: found.get("content")}.get(known) if isinstance(known, int) else None
+    )
+    if content is None or content not in ALGORITHMS:
+        why = f"it has format {known!r}, this gpucache knows {FORMAT} and {FORMAT_WITH_CONTENT}"
+        if content is not None:
+            why = f"its blobs are named by {content!r}, this gpucache knows {', '.join(ALGORITHMS)}"
         raise StoreFormatUnknown(str(path), why, "use the gpucache that wrote it, or another path")
+    if wanted not in (None, content):
+        raise StoreUnusable(str(path), f"its blobs are named by {content}, not by {wanted}", REMEDY)
+    return str(content)
 
 
 def _warn_of_remote(path: Path) -> None:

@@ -54,11 +54,12 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
         key: The call's key, 16 bytes.
         task: The task's name.
         result: The manifest of what it gave.
-        parts: Digest of the table of parts that the key was made of.
+        parts: Digest of the table of those parts of its key that it shares with other calls: code, packages.
         seconds: What it took to compute, s.
         created_at: Unix time, s.
         run_id: The run that computed it; empty if none.
         note: Readings around it: peak memory and such.
+        own: The table of the parts that are this call's alone, encoded: arguments, files that it read.
     """
 
     key: bytes
@@ -69,6 +70,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     created_at: float
     run_id: str = ""
     note: dict[str, str | float | int] = {}
+    own: bytes = b""
 
 
 class BlobRow(msgspec.Struct, frozen=True, array_like=True):
@@ -88,7 +90,7 @@ class BlobRow(msgspec.Struct, frozen=True, array_like=True):
     boot: str
 
 
-BLOB_NAME_CHARS = 44  # ab/<32 hexadecimal digits>.<8 more>
+_BLOB_NAME_CHARS = 3 + 1 + 8  # ab/<its digest in hexadecimal digits>.<8 more>
 
 _decode_blob = msgspec.msgpack.Decoder(BlobRow).decode
 
@@ -194,5 +196,9 @@ def decoded_blob(digest: bytes, row: bytes | None) -> BlobRow | None:
     if found is None:
         return None
     name, content = found.name, digest.hex()
-    is_its_own = len(name) == BLOB_NAME_CHARS and name.startswith(f"{content[:2]}/{content}.") and name[-8:].isalnum()
+    is_its_own = (
+        len(name) == len(content) + _BLOB_NAME_CHARS
+        and name.startswith(f"{content[:2]}/{content}.")
+        and name[-8:].isalnum()
+    )
     return found if is_its_own else None

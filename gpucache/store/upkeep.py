@@ -44,7 +44,8 @@ QUARANTINE_S = 7 * 86400.0
 
 _record = msgspec.msgpack.Decoder(Record).decode
 _manifest = msgspec.msgpack.Decoder(Manifest).decode
-_DIGEST_IN_MSGPACK = re.compile(rb"\xc4\x10(?=(.{16}))", re.DOTALL)  # bin 8, length 16; overlapping ones count too
+_DIGEST_IN_MSGPACK = re.compile(rb"\xc4(?:\x10(?=(.{16}))|\x20(?=(.{32})))", re.DOTALL)
+"""bin 8 of 16 or of 32 bytes; overlapping ones count too."""
 
 
 def wall_clock() -> float:
@@ -197,8 +198,8 @@ def _marks(rows: RowReader, known: dict[bytes, BlobRow], now: float) -> _Marks:
             marks.kept.update(blobs_of(manifest) if digest in pinned else ())
     for _, body in rows.scan("rows"):
         for found in _DIGEST_IN_MSGPACK.finditer(body):
-            if found[1] in known:
-                marks.seconds[found[1]] = float("inf")
+            if (digest := found[1] or found[2]) in known:
+                marks.seconds[digest] = float("inf")
     for blob, at in rows.scan("used"):
         marks.used_at[blob] = max(marks.used_at.get(blob, 0.0), decode_time(at))
     marks.kept.update(blob for blob, at in rows.scan("claims") if now - decode_time(at) <= GRACE_S)

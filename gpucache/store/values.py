@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from gpucache import codec
-from gpucache.digests import file_digest, tree_digest
 from gpucache.errors import BlobMissing, RecordCorrupt, StoreFull, StoreUnusable
 from gpucache.events import Quarantined, hooks
 from gpucache.store.contract import BlobStore, RowReader, Rows, RowWriter
+from gpucache.store.hashing import Content
 from gpucache.store.record import BlobRow, Manifest, PartRef, blobs_of, decoded, decoded_blob, encode_row, encode_time
 
 T = TypeVar("T")
@@ -36,13 +36,21 @@ class Values:
         rows, blobs: What the store stands on.
         inline_max_bytes: Parts up to this size lie in the manifest, larger ones are blobs.
         clock: Unix time, s.
+        content: What blobs are named by.
         durable: What was written survives a power cut, too.
     """
 
     def __init__(
-        self, rows: Rows, blobs: BlobStore, inline_max_bytes: int, clock: Callable[[], float], *, durable: bool = False
+        self,
+        rows: Rows,
+        blobs: BlobStore,
+        inline_max_bytes: int,
+        clock: Callable[[], float],
+        *,
+        content: Content,
+        durable: bool = False,
     ) -> None:
-        self._durable = durable
+        self._content, self._durable = content, durable
         self._rows, self._blobs = rows, blobs
         self._inline_max_bytes, self._clock = inline_max_bytes, clock
         self._used: dict[bytes, float] = {}
@@ -50,14 +58,11 @@ class Values:
 
     def update(self, change: Callable[[RowWriter], T]) -> T:
         """Change rows; what was read since the last time is noted along with it."""
-        given = self._update(change)
-        if self._durable:
-            self._rows.flush()
-        return given
+        return self._update(change, durable=self._durable)
 
-    def _update(self, change: Callable[[RowWriter], T]) -> T:
+    def _update(self, change: Callable[[RowWriter], T], *, durable: bool = False) -> T:
         if not self._used:
-            return self._rows.update(change)
+            return self._rows.update(change, durable=durable)
         used, self._used = self._used, {}
 
         def both(writer: RowWriter) -> T:
@@ -65,7 +70,7 @@ class Values:
                 writer.put("used", blob, encode_time(at))
             return change(writer)
 
-        return self._rows.update(both)
+        return self._rows.update(both, durable=durable)
 
     def note_now(self) -> None:
         """Note what was read, if that can be."""
@@ -110,7 +115,8 @@ class Values:
         for part in encoded.parts:
             nbytes = codec.part_bytes(part)
             if isinstance(part, codec.FilePart) or nbytes > self._inline_max_bytes:
-                blob = file_digest(part.path) if isinstance(part, codec.FilePart) else tree_digest(part)
+                content = self._content
+                blob = content.of_file(part.path) if isinstance(part, codec.FilePart) else content.of(part)
                 large[blob] = part
                 refs.append(PartRef(None, blob, nbytes))
             else:
@@ -140,7 +146,8 @@ class Values:
         claimed_at = encode_time(self._clock())
 
         def name(rows: RowWriter) -> tuple[bool, list[BlobRow]]:
-            replaced = [before for digest in fresh if (before := self.blob_row(digest, rows)) is not None]
+            others = ((self.blob_row(digest, rows), row) for digest, row in fresh.items())
+            replaced = [before for before, row in others if before not in (None, row)]  # our own, if this runs again
             for digest, row in fresh.items():
                 rows.put("blobs", digest, encode_row(row))
             for digest in digests:

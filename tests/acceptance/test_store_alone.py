@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import subprocess
@@ -9,11 +10,12 @@ import sys
 import threading
 from pathlib import Path
 
+import blake3
 import numpy as np
 import pytest
 
 import gpucache as gpc
-from gpucache.errors import BadSetting, NoSuchRecord, StoreClosed
+from gpucache.errors import BadSetting, NoSuchRecord, RecordCorrupt, StoreClosed, StoreUnusable
 
 LARGE = np.arange(100_000)
 
@@ -221,3 +223,62 @@ def test_a_volatile_store_is_made_anew_after_a_restart(tmp_path: Path, monkeypat
 
     assert [name.name[:6] for name in (path / "quarantine").iterdir()] == ["index-"]
     assert not (path / "index" / "unsynced").exists()
+
+
+def test_what_blobs_are_named_by_is_chosen_once(tmp_path: Path) -> None:
+    """Who opens the store later need not know; who asks for another is refused, and nothing changes."""
+    path = tmp_path / "store"
+    with gpc.Store(path, content="blake3") as store:
+        digest = store.put(LARGE)
+    (blob,) = [file for file in (path / "blobs").rglob("*") if file.is_file()]
+    assert blob.name.split(".")[0] == blake3.blake3(blob.read_bytes()).hexdigest()
+
+    with gpc.Store(path) as store:
+        np.testing.assert_array_equal(store.get(digest), LARGE)
+        assert store.verify().problems == ()
+    with pytest.raises(StoreUnusable, match="named by blake3, not by xxh3-128"):
+        gpc.Store(path, content="xxh3-128")
+    with pytest.raises(BadSetting, match="xxh3-128 or blake3"):
+        gpc.Store(path, content="md5")  # type: ignore[arg-type]
+
+
+def test_a_blake3_store_has_a_format_that_older_ones_refuse(tmp_path: Path) -> None:
+    """They would take every blob for damaged. A store by XXH3 is what it was."""
+    with gpc.Store(tmp_path / "a", content="blake3"), gpc.Store(tmp_path / "b", content="xxh3-128"):
+        pass
+
+    assert json.loads((tmp_path / "a" / "format.json").read_text()) == {
+        "gpucache_store": True,
+        "format": 2,
+        "content": "blake3",
+    }
+    assert json.loads((tmp_path / "b" / "format.json").read_text()) == {"gpucache_store": True, "format": 1}
+
+
+def test_a_blake3_store_without_the_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to install; nothing is made."""
+    monkeypatch.setitem(sys.modules, "blake3", None)
+
+    with pytest.raises(StoreUnusable, match=r"pip install gpucache\[blake3\]"):
+        gpc.Store(tmp_path / "store", content="blake3")
+    assert not (tmp_path / "store").exists()
+
+
+def test_files_and_damage_in_a_blake3_store(tmp_path: Path) -> None:
+    """A file comes back by link; bytes that were exchanged are found by their digest, and are never given out."""
+    (tmp_path / "file.bin").write_bytes(bytes(range(256)) * 200)
+    with gpc.Store(tmp_path / "store", content="blake3") as store:
+        given = store.get(store.put(gpc.File(tmp_path / "file.bin")))
+        assert given.read_bytes() == bytes(range(256)) * 200
+        digest = store.put(LARGE)
+        (blob,) = (
+            file
+            for file in (tmp_path / "store" / "blobs").rglob("*")
+            if file.is_file() and file.stat().st_size == LARGE.nbytes
+        )
+        blob.chmod(0o600)
+        blob.write_bytes(bytes(LARGE.nbytes))
+
+        with pytest.raises(RecordCorrupt):
+            store.get(digest)
+        assert store.verify().problems == ()

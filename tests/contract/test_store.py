@@ -22,10 +22,14 @@ LARGE = np.arange(10_000, dtype=np.int64)  # 80 kB: a blob
 Open = Callable[[], Store]
 
 
-@pytest.fixture(params=["on disk", "in memory"])
+@pytest.fixture(params=["on disk", "on disk, blake3", "in memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty store."""
-    with Store(tmp_path / "store") if request.param == "on disk" else InMemoryStore() as store:
+    if request.param == "in memory":
+        store: Store = InMemoryStore()
+    else:
+        store = Store(tmp_path / "store", content="blake3" if "blake3" in request.param else None)
+    with store:
         yield store
 
 

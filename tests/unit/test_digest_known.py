@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from gpucache.digests import encode, remember, remembered, value_digest
+from gpucache.store._mapping import Mapping
 
 WRONG = b"not its own digest"[:16]
 
@@ -117,3 +119,62 @@ def test_arrow_values_are_remembered_as_sealed() -> None:
 
     assert remember(sealed, WRONG)
     assert value_digest(sealed) == WRONG
+
+
+def mapped(nbytes: int = 24) -> np.ndarray[Any, Any]:
+    """An array as the store hands them out: over a file's mapping."""
+    descriptor = os.memfd_create("bytes")
+    os.write(descriptor, bytes(range(nbytes)))
+    memory = Mapping(descriptor, nbytes, False)
+    os.close(descriptor)
+    return np.ndarray((nbytes,), np.uint8, memory)
+
+
+def test_a_view_of_all_of_a_remembered_array_is_not_hashed_again() -> None:
+    """`a[:]`, `a.view()`, and the same shape by another way: the same bytes in the same order; `a` itself may be gone by then."""
+    array = mapped()
+    remember(array, WRONG)
+    views = [array[:], array.view(), array.reshape(4, 6).reshape(24), np.asarray(array), array[:][...]]
+
+    assert [value_digest(view) for view in views] == [WRONG] * 5
+    assert encode([views[0]]).endswith(b"D" + WRONG)
+    del array
+    gc.collect()
+    assert value_digest(views[0]) == WRONG
+
+
+def test_another_view_is_hashed_once_and_known_by_its_form() -> None:
+    """A slice made anew at each call; other bytes, another shape, dtype or order are other views."""
+    array = mapped()
+    remember(array, value_digest(array))
+    first = value_digest(array[:10])
+
+    assert first == value_digest(array[:10].copy()) == remembered(array[:10])
+    others = [array[1:11], array[:9], array[:10].reshape(2, 5), array[:10].view(np.int8), array[:20:2], array[9::-1]]
+    assert [remembered(other) for other in others] == [None] * len(others)
+    assert [value_digest(other) for other in others] == [value_digest(other.copy()) for other in others]
+
+
+def test_a_view_of_memory_that_can_be_written_is_hashed_each_time() -> None:
+    """A lock that numpy itself can take off again is none."""
+    array = mapped()
+    remember(array, WRONG)
+    copied = array.copy()
+    copied.flags.writeable = False
+
+    assert value_digest(copied[:]) != WRONG
+    assert remembered(copied[:5]) is None
+
+
+def test_views_beyond_the_most_that_are_kept_are_hashed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of a memory is bounded, however many views of it are made."""
+    import gpucache.digests.known as known
+
+    monkeypatch.setattr(known, "VIEWS_MAX", 8)
+    array = mapped()
+    remember(array, value_digest(array))
+
+    for end in range(1, 24):
+        assert value_digest(array[:end]) == value_digest(array[:end].copy())
+
+    assert 0 < len(known._views[array.base]) <= 8

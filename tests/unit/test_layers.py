@@ -18,6 +18,7 @@ HOMES = {
     "ray": {"workers/on_ray.py"},
     "pynvml": {"telemetry/from_nvml.py"},
     "lmdb": {"store/index.py", "store/environment.py", "store/salvage.py"},
+    "blake3": {"store/hashing.py"},
     "click": {"cli/", "demo/"},
     "rich": {"cli/", "demo/"},
     "sklearn": {"demo/"},  # the demo is a user's program that we happen to ship

@@ -138,10 +138,8 @@ def test_a_blob_that_was_only_touched_is_read_again_once(path: Path, monkeypatch
     with Store(path) as store:
         record = _publish(store, LARGE)
         os.utime(_blob(path))
-        from gpucache.store import blobs
-
-        digest = blobs._digest
-        monkeypatch.setattr(blobs, "_digest", lambda descriptor: hashed.append(descriptor) or digest(descriptor))
+        digest = store.blobs._digest  # type: ignore[attr-defined]  # of those on disk
+        monkeypatch.setattr(store.blobs, "_digest", lambda found: hashed.append(found) or digest(found))
 
         for _ in range(3):
             np.testing.assert_array_equal(store.read(record.result), LARGE)
