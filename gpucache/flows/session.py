@@ -11,7 +11,7 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from gpucache.config import Config, Setting
+from gpucache.config import Config, Setting, cloud_over_http
 from gpucache.fingerprint import Fingerprints
 from gpucache.flows.surroundings import variables
 from gpucache.ledger import Ledger
@@ -23,13 +23,20 @@ if TYPE_CHECKING:
 
     from gpucache.flows.future import Future
     from gpucache.runtime.driver import Driver
+    from gpucache.store.remote import Remote
 
 
 class Session:
-    """A store, a runtime and what was learned of the code, under one Config. Any thread may call any method."""
+    """A store, a runtime and what was learned of the code, under one Config. Any thread may call any method.
 
-    def __init__(self, config: Config) -> None:
+    Args:
+        in_worker: The remote is left to the driver: one that asks, one that sends, and keys in one process alone.
+    """
+
+    def __init__(self, config: Config, *, in_worker: bool = False) -> None:
         self.config = config
+        self._in_worker = in_worker
+        self._remote: Remote | None = None
         self.residents = Residents()
         self.in_flight: dict[bytes, Future[Any]] = {}
         self.environment: dict[str, str] = {}  # what workers start with
@@ -46,7 +53,39 @@ class Session:
             config.store_path,
             inline_max_bytes=config.inline_max_bytes,
             durability=config.durability,  # type: ignore[arg-type]  # the store says what it takes
+            outbox=self.wake_remote if config.remote and not config.remote_read_only else None,
         )
+
+    @property
+    def remote(self) -> Remote | None:
+        """Where results are shared, opened on first use: a run whose answers are all here never gets here.
+
+        Raises:
+            BadSetting, ExtraMissing: It can't be had as the settings say.
+        """
+        config = self.config
+        if not config.remote or self._in_worker:
+            return None
+        with self._lock:
+            if self._remote is None:
+                from gpucache.store.remote import open_remote
+
+                self._remote = open_remote(
+                    self.store,
+                    config.remote,
+                    signing_key=config.remote_signing_key,
+                    trusted_keys=config.remote_trusted_keys,
+                    timeout_s=config.remote_timeout_s,
+                    read_only=config.remote_read_only,
+                    over_http=cloud_over_http(),
+                )
+            return self._remote
+
+    def wake_remote(self) -> None:
+        """Results were published that others should have."""
+        remote = None if self.config.remote_read_only else self.remote
+        if remote is not None:
+            remote.wake()
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -83,6 +122,9 @@ class Session:
             if at_once:
                 driver.kill()
             driver.shutdown()
+        remote, self._remote = self._remote, None
+        if remote is not None:
+            remote.close(0.0 if at_once else self.config.remote_flush_s)
         if "store" in self.__dict__:
             self.store.close()
 
@@ -144,7 +186,7 @@ def adopt(config: Config) -> Session:
     session = _Current.session
     if session is None or session.config.store_path != config.store_path:
         with _Current.lock:
-            session = _Current.session = Session(config)
+            session = _Current.session = Session(config, in_worker=True)
     return session
 
 

@@ -16,8 +16,9 @@ from gpucache.flows.future import Future
 from gpucache.flows.identify import Called, Code
 from gpucache.flows.options import Options, OptionsGiven
 from gpucache.flows.session import Session, current_session
+from gpucache.flows.shared import fetched
 from gpucache.flows.watcher import watcher
-from gpucache.memo import Explanation, Key, forget
+from gpucache.memo import Explanation, Key, forget, lookup
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,7 +62,10 @@ class AnyTask:
 
     def explain(self, *args: Any, **kwargs: Any) -> Explanation:
         """Whether the call would hit, and if not, what changed. Runs nothing."""
-        return self._called(args, kwargs).explained(current_session().store)
+        session, called = current_session(), self._called(args, kwargs)
+        if session.config.remote and lookup(session.store, called.key, called.root) is None:
+            fetched(session, called)
+        return called.explained(session.store)
 
     def forget(self, *args: Any, **kwargs: Any) -> int:
         """Drop the record of the call with these arguments; without any, all of this task's. Returns how many.

@@ -53,8 +53,14 @@ class Records:
         except NOT_A_ROW:  # whole, but written by a gpucache that knows other records
             return None
 
-    def publish(self, record: Record, parts: Mapping[str, tuple[bytes, str]]) -> Record:
-        """Write a record and its key's parts; returns it as it was written."""
+    def publish(
+        self,
+        record: Record,
+        parts: Mapping[str, tuple[bytes, str]],
+        *,
+        also: Callable[[RowWriter], None] | None = None,
+    ) -> Record:
+        """Write a record and its key's parts, and what `also` writes; returns it as it was written."""
         table = encode_row(dict(parts))
         name = hash128(table)
         record = msgspec.structs.replace(record, parts=name)
@@ -68,6 +74,8 @@ class Records:
             rows.put("recent", _recent(record), b"")
             rows.put("values", record.result.digest, result)
             give_up_claims(rows, record.result)
+            if also is not None:
+                also(rows)
 
         self._update(write)
         return record

@@ -34,6 +34,9 @@ from gpucache.store.values import Values
 
 INLINE_MAX_BYTES = 16 * 1024
 
+OUTBOX = "outbox"
+"""The table of keys whose records are to be sent to others."""
+
 ANSWER_MAX_BYTES, ANSWERS_MAX = 1024, 16384
 """Of small values decoded in this process, so many are kept: some 20 MB at most."""
 
@@ -70,6 +73,7 @@ class Store:
         durability: What survives a power cut, see above.
         inline_max_bytes: Parts up to this size lie in the index, larger ones are files.
         clock: Unix time, s.
+        outbox: What publish() writes is to be sent to others: it goes onto a list in the store, and this is called then.
 
     Raises:
         BadSetting: There is no such durability.
@@ -84,6 +88,7 @@ class Store:
         durability: Literal["durable", "relaxed", "volatile"] = "relaxed",
         inline_max_bytes: int = INLINE_MAX_BYTES,
         clock: Callable[[], float] = upkeep.wall_clock,
+        outbox: Callable[[], object] | None = None,
     ) -> None:
         if durability not in ("durable", "relaxed", "volatile"):
             raise BadSetting("durability", str(durability), "durable, relaxed or volatile")
@@ -97,6 +102,7 @@ class Store:
             inline_max_bytes,
             clock,
             durable=durability == "durable",
+            outbox=outbox,
         )
         self._checkout = Checkout(place / "files", place / "tmp", self._link, self._is_linked)
 
@@ -109,9 +115,10 @@ class Store:
         clock: Callable[[], float],
         *,
         durable: bool = False,
+        outbox: Callable[[], object] | None = None,
     ) -> None:
         self.path, self.blobs, self.now = path, blobs, clock
-        self._rows = rows
+        self._rows, self._outbox = rows, outbox
         self._values = Values(rows, blobs, inline_max_bytes, clock, durable=durable)
         self._records = Records(rows, self._values.update)
         self._answers: dict[bytes, tuple[bytes, tuple[Any]]] = {}
@@ -313,14 +320,30 @@ class Store:
             self._answers[key] = row, value
         return value
 
-    def publish(self, record: Record, parts: Mapping[str, tuple[bytes, str]]) -> Record:
+    def publish(self, record: Record, parts: Mapping[str, tuple[bytes, str]], *, is_own: bool = True) -> Record:
         """Write a record and the table of parts that its key was made of; returns it as it was written.
+
+        Args:
+            is_own: It was computed here; what came from others is not sent to others.
 
         Raises:
             StoreFull: Nothing was written.
         """
         self._opened()
-        return self._records.publish(record, parts)
+        if self._outbox is None or not is_own:
+            return self._records.publish(record, parts)
+        written = self._records.publish(record, parts, also=lambda rows: _note_to_send(rows, record.key))
+        self._outbox()
+        return written
+
+    def to_send(self, key: bytes) -> None:
+        """Note that others should get what lies under this key."""
+        self._opened().update(lambda rows: _note_to_send(rows, key))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether what is published here is to be sent to others."""
+        return self._outbox is not None
 
     def forget(self, key: bytes) -> bool:
         """Drop a record; whether there was one. Its bytes go with the next collect()."""
@@ -435,6 +458,11 @@ def _is_immutable(value: object) -> bool:
 
 def _raw(digest: Digest | str) -> bytes:
     return (Digest.parse(digest) if isinstance(digest, str) else digest).raw
+
+
+def _note_to_send(rows: RowWriter, key: bytes) -> None:
+    """Each time with another stamp, so that who has just sent the one before does not strike this one."""
+    rows.put("rows", _table_prefix(OUTBOX) + key, os.urandom(8))
 
 
 def _table_prefix(table: str) -> bytes:

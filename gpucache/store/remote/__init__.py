@@ -1,0 +1,9 @@
+"""What several machines and people share: results in an object store, asked at a miss, believed when checked."""
+
+from __future__ import annotations
+
+from gpucache.store.remote.patience import Patience
+from gpucache.store.remote.signing import SigningKey
+from gpucache.store.remote.tier import Counts, Remote, open_remote, totals
+
+__all__ = ["Counts", "Patience", "Remote", "SigningKey", "open_remote", "totals"]

@@ -1,0 +1,217 @@
+"""What others computed, taken into this store: every byte is checked before a row names it.
+
+A record that is taken is a record of this store from then on, with a note that says where it came from, so that it is never
+sent on in this user's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gpucache import codec
+from gpucache.codec.file import NAME as FILE
+from gpucache.codec.structure import STRUCT
+from gpucache.errors import BlobMissing, RecordCorrupt, Untrusted
+from gpucache.store.on_disk import Store
+from gpucache.store.record import Manifest, PartRef, Record
+from gpucache.store.remote.bucket import Bucket
+from gpucache.store.remote.objects import (
+    ALONG_MAX_BYTES,
+    APART,
+    STATEMENT_MAX_BYTES,
+    Answer,
+    Lists,
+    Opened,
+    Part,
+    Read,
+    Value,
+    call_name,
+    checked,
+    part_along,
+    part_name,
+    unseal,
+)
+from gpucache.store.remote.patience import Patience
+from gpucache.store.remote.signing import Trust
+
+FETCHED = "fetched"
+"""In a record's note: whose signature was checked where it came from, or "nobody"."""
+
+INPUTS, LISTS_AT_MOST = "inputs", 16
+"""The table of memo/inputs.py, and how many lists it keeps for one key."""
+
+IN_MEMORY_MAX_BYTES = 64 * 2**20
+"""Larger parts come through a file: what is loaded need not fit in memory."""
+
+HARMLESS = ("plain", "array", "tensor", FILE)
+"""Codecs that read hostile bytes as safely as their own, so that reading them once beforehand would find nothing more."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_lists = msgspec.msgpack.Decoder(list[list[Read]]).decode
+
+
+class Receiver:
+    """Takes calls out of a bucket into a store. Any thread may call any method."""
+
+    def __init__(self, store: Store, bucket: Bucket, trust: Trust) -> None:
+        self._store, self._bucket, self._trust = store, bucket, trust
+        self.damaged: set[bytes] = set()
+
+    def take(self, key: bytes, patience: Patience) -> int | None:
+        """Take what is known under a key; the bytes that came with it, or None if there is nothing.
+
+        Raises:
+            RemoteUnreachable: No answer, or not in time; nothing changed.
+            RecordCorrupt: What came is damaged; nothing changed.
+            Untrusted: It is not to be believed; nothing changed.
+            StoreFull, StoreUnusable: It can't be kept.
+        """
+        data = self._bucket.get(call_name(key), most_bytes=STATEMENT_MAX_BYTES + 2 * ALONG_MAX_BYTES)
+        if data is None:
+            return None
+        opened = unseal(data, key)
+        why_not = self._trust.why_not(opened.public_key, opened.signature, opened.message)
+        if why_not is not None:
+            raise Untrusted(self._bucket.url, why_not)
+        if opened.call.lists:
+            add_lists(self._store, key, opened.call.lists)
+        answer = opened.call.answer
+        if answer is None:
+            return memoryview(data).nbytes
+        patience.as_long_as(answer.seconds)
+        apart = sum(part.nbytes for part in answer.value.parts if part.at == APART)
+        with self._parts(answer.value, opened.along, patience) as parts:
+            value = answer.value
+            encoded = codec.Encoded(value.codec, value.meta, tuple(parts), value.pickled)
+            self._refuse_what_runs(encoded)
+            manifest = self._store.write(None, value.digest, encoded=encoded)
+        self._publish(key, answer, manifest, opened)
+        return memoryview(data).nbytes + apart
+
+    @contextmanager
+    def _parts(self, value: Value, along: memoryview, patience: Patience) -> Iterator[list[Any]]:
+        """A value's parts, checked: buffers, or files for what becomes files or is too large for memory."""
+        with tempfile.TemporaryDirectory(prefix="fetch-", dir=self._temporary()) as folder:
+            parts: list[Any] = []
+            for number, part in enumerate(value.parts):
+                data: Any
+                place = Path(folder) / str(number)
+                is_file = value.codec == FILE or part.nbytes > IN_MEMORY_MAX_BYTES
+                if part.at != APART:
+                    data = part_along(part, along)
+                    if is_file:
+                        place.write_bytes(data)
+                elif (data := self._already_here(part)) is not None:
+                    is_file = value.codec == FILE
+                    if is_file:
+                        place.write_bytes(data)
+                else:
+                    data = self._download(part, place if is_file else None, patience)
+                parts.append(codec.FilePart(place) if is_file else data)
+            yield parts
+
+    def _temporary(self) -> str:
+        folder = self._store.path / "tmp"
+        folder.mkdir(exist_ok=True)
+        return os.fspath(folder)
+
+    def _already_here(self, part: Part) -> Any | None:
+        """The part's bytes out of this store, where another value has the same."""
+        try:
+            found = self._store.values.open_part(PartRef(None, part.name, part.nbytes), writable=False)
+            return checked(part, found)
+        except (BlobMissing, RecordCorrupt):
+            return None
+
+    def _download(self, part: Part, place: Path | None, patience: Patience) -> Any:
+        digest, pieces = hashlib.sha256(), list[bytes]()
+
+        def keep(chunk: bytes, put: Callable[[bytes], object]) -> None:
+            digest.update(chunk)
+            put(chunk)
+
+        name = part_name(part.sha256)
+        if place is None:
+            found = self._bucket.stream(
+                name, part.nbytes, lambda chunk: keep(chunk, pieces.append), until=patience.until
+            )
+        else:
+            with place.open("wb") as file:
+                found = self._bucket.stream(
+                    name, part.nbytes, lambda chunk: keep(chunk, file.write), until=patience.until
+                )
+        if not found:
+            raise BlobMissing(f"remote part {part.sha256.hex()[:12]}", "its object is gone")
+        if digest.digest() != part.sha256:
+            self.damaged.add(part.sha256)  # whoever sends this part next writes it anew
+            raise RecordCorrupt(f"remote part {part.sha256.hex()[:12]}", "its content is not what its call says")
+        return b"".join(pieces)
+
+    def _refuse_what_runs(self, encoded: codec.Encoded) -> None:
+        """Refuse what would run code when it is read, unless a trusted key stands for it.
+
+        This store reads its own bytes with confidence, so what anybody may have written is read here once as what it is: hostile.
+
+        Raises:
+            Untrusted: It would be unpickled.
+            RecordCorrupt: It is not what its codec writes.
+        """
+        if self._trust.keys:
+            return
+        if encoded.pickled:
+            raise Untrusted(self._bucket.url, "it would be unpickled, and no trusted key signed it")
+        if encoded.codec in HARMLESS:
+            return
+        if encoded.codec not in (STRUCT, "arrow"):
+            raise Untrusted(self._bucket.url, f"its codec {encoded.codec!r} is none that is read from anybody")
+
+        def part(index: int, writable: bool) -> Any:
+            data = encoded.parts[index]
+            content = data.path.read_bytes() if isinstance(data, codec.FilePart) else data
+            return bytearray(content) if writable else content
+
+        codec.decode(encoded.codec, encoded.meta, part, allow_pickle=False, part_count=len(encoded.parts))
+
+    def _publish(self, key: bytes, answer: Answer, manifest: Manifest, opened: Opened) -> None:
+        signer = opened.public_key.hex() if self._trust.keys and opened.public_key is not None else "nobody"
+        record = Record(
+            key=key,
+            task=answer.task,
+            result=manifest,
+            parts=b"",
+            seconds=answer.seconds,
+            created_at=answer.created_at,
+            run_id=answer.run_id,
+            note={**answer.note, FETCHED: signer},
+        )
+        self._store.publish(record, answer.parts, is_own=False)
+
+
+def add_lists(store: Store, key: bytes, fetched: Lists) -> None:
+    """Note what bodies of a key read elsewhere, behind what they read here."""
+    known = lists_of(store, key)
+    names = [{(one.kind, one.name) for one in read} for read in known]
+    new = [read for read in fetched if {(one.kind, one.name) for one in read} not in names]
+    if new:
+        row = store.table_get(INPUTS, key)
+        here = (
+            [] if row is None else msgspec.msgpack.decode(row)
+        )  # as they lie there: with the stamps that are right here
+        store.table_put(INPUTS, key, _encode([*here, *new][:LISTS_AT_MOST]))
+
+
+def lists_of(store: Store, key: bytes) -> Lists:
+    """What bodies of a key read, as it goes to others."""
+    row = store.table_get(INPUTS, key)
+    try:
+        return () if row is None else tuple(tuple(read) for read in _lists(row))
+    except msgspec.MsgspecError:
+        return ()
