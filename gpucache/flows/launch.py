@@ -13,7 +13,7 @@ from gpucache.flows.demands import input_bytes, is_out_of_memory, next_demand, o
 from gpucache.flows.future import Arrived, Future, futures_in
 from gpucache.flows.identify import Called
 from gpucache.flows.in_process import why
-from gpucache.flows.shared import begin
+from gpucache.flows.shared import begin, fetched
 from gpucache.flows.watcher import Why
 from gpucache.memo import Key, current_watch, lookup, note_hit
 from gpucache.placement.learned import Observation
@@ -83,10 +83,14 @@ class Launch:
             running.add_done_callback(self._join)
             return
         self._future.add_done_callback(lambda _: self._session.in_flight.pop(called.key, None))
-        asked = begin(self._session, called) if self._session.config.remote and not self._watched.is_forced else None
-        if asked is None:
+        config = self._session.config
+        if not config.remote or self._watched.is_forced:
             self._run(called)
+        elif config.runtime == "inline":  # bodies run in this thread, one after another, so nothing is asked meanwhile
+            if not fetched(self._session, called) or not self._hits(called):
+                self._run(called)
         else:
+            asked = begin(self._session, called)
             asked.add_done_callback(lambda _: self._go_on(called, asked))
 
     def _hits(self, called: Called) -> bool:

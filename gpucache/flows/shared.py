@@ -24,15 +24,16 @@ def fetched(session: Session, called: Called) -> bool:
 
 async def fetched_async(session: Session, called: Called) -> bool:
     """fetched() that lets others of the event loop go on."""
-    asked = begin(session, called)
-    return asked is not None and await asyncio.wrap_future(asked)
+    return await asyncio.wrap_future(begin(session, called))
 
 
-def begin(session: Session, called: Called) -> concurrent.futures.Future[bool] | None:
-    """fetched() as a future, so that many calls are asked for at the same time; None: nobody is asked."""
+def begin(session: Session, called: Called) -> concurrent.futures.Future[bool]:
+    """fetched() as a future, so that many calls are asked for at the same time."""
     remote = session.remote
     if remote is None or not remote.is_asked:
-        return None
+        nobody: concurrent.futures.Future[bool] = concurrent.futures.Future()
+        nobody.set_result(False)
+        return nobody
 
     def ask(patience: Patience) -> bool:
         return fetch(remote, session.store, called.key, called.root, patience)

@@ -61,6 +61,18 @@ class Records:
         also: Callable[[RowWriter], None] | None = None,
     ) -> Record:
         """Write a record and its key's parts, and what `also` writes; returns it as it was written."""
+        record, write = self.writing(record, parts, also=also)
+        self._update(write)
+        return record
+
+    def writing(
+        self,
+        record: Record,
+        parts: Mapping[str, tuple[bytes, str]],
+        *,
+        also: Callable[[RowWriter], None] | None = None,
+    ) -> tuple[Record, Callable[[RowWriter], None]]:
+        """A record as publish() writes it, and the change that writes it, to be made within a transaction."""
         table = encode_row(dict(parts))
         name = hash128(table)
         record = msgspec.structs.replace(record, parts=name)
@@ -77,8 +89,7 @@ class Records:
             if also is not None:
                 also(rows)
 
-        self._update(write)
-        return record
+        return record, write
 
     def forget(self, key: bytes) -> bool:
         """Drop a record; whether there was one."""

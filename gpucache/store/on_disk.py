@@ -320,17 +320,33 @@ class Store:
             self._answers[key] = row, value
         return value
 
-    def publish(self, record: Record, parts: Mapping[str, tuple[bytes, str]], *, is_own: bool = True) -> Record:
-        """Write a record and the table of parts that its key was made of; returns it as it was written.
+    def take(
+        self,
+        encoded: codec.Encoded,
+        digest: bytes,
+        record: Callable[[Manifest], Record],
+        parts: Mapping[str, tuple[bytes, str]],
+    ) -> None:
+        """Store what was computed elsewhere, bytes and record, in one transaction. It is not sent to others.
 
         Args:
-            is_own: It was computed here; what came from others is not sent to others.
+            encoded, digest: The value as codec.encode() laid it out, checked, and its digest.
+            record: Makes the record of the value's manifest.
+
+        Raises:
+            StoreFull: Nothing was stored.
+        """
+        records = self._records
+        self._opened().write_and(digest, encoded, lambda manifest: records.writing(record(manifest), parts)[1])
+
+    def publish(self, record: Record, parts: Mapping[str, tuple[bytes, str]]) -> Record:
+        """Write a record and the table of parts that its key was made of; returns it as it was written.
 
         Raises:
             StoreFull: Nothing was written.
         """
         self._opened()
-        if self._outbox is None or not is_own:
+        if self._outbox is None:
             return self._records.publish(record, parts)
         written = self._records.publish(record, parts, also=lambda rows: _note_to_send(rows, record.key))
         self._outbox()

@@ -50,11 +50,12 @@ class Guard:
             self._changed.notify()
 
     def _watch(self) -> None:
-        with self._changed:
-            while self._thread is threading.current_thread():
+        while self._thread is threading.current_thread():
+            with self._changed:
                 now = time.monotonic()
-                ended = [patience for patience in self._waits if patience.until <= now]
-                for over in [self._waits.pop(patience) for patience in ended]:
-                    over()
-                nearest = min((patience.until for patience in self._waits), default=None)
-                self._changed.wait(None if nearest is None else max(0.0, nearest - now))
+                ended = [self._waits.pop(patience) for patience in list(self._waits) if patience.until <= now]
+                if not ended:
+                    nearest = min((patience.until for patience in self._waits), default=None)
+                    self._changed.wait(None if nearest is None else nearest - now)
+            for over in ended:
+                over()

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,21 +92,25 @@ class Receiver:
             value = answer.value
             encoded = codec.Encoded(value.codec, value.meta, tuple(parts), value.pickled)
             self._refuse_what_runs(encoded)
-            manifest = self._store.write(None, value.digest, encoded=encoded)
-        self._publish(key, answer, manifest, opened)
+            self._store.take(
+                encoded, value.digest, lambda manifest: self._record(key, answer, manifest, opened), answer.parts
+            )
         return memoryview(data).nbytes + apart
 
     @contextmanager
     def _parts(self, value: Value, along: memoryview, patience: Patience) -> Iterator[list[Any]]:
         """A value's parts, checked: buffers, or files for what becomes files or is too large for memory."""
-        with tempfile.TemporaryDirectory(prefix="fetch-", dir=self._temporary()) as folder:
+        with ExitStack() as ending:
             parts: list[Any] = []
+            folder: Path | None = None
             for number, part in enumerate(value.parts):
                 data: Any
-                place = Path(folder) / str(number)
                 is_file = value.codec == FILE or part.nbytes > IN_MEMORY_MAX_BYTES
+                if is_file and folder is None:
+                    folder = Path(ending.enter_context(tempfile.TemporaryDirectory(dir=self._temporary())))
+                place = (folder or Path()) / str(number)
                 if part.at != APART:
-                    data = part_along(part, along)
+                    data = checked(part, part_along(part, along), against_intent=bool(self._trust.keys))
                     if is_file:
                         place.write_bytes(data)
                 elif (data := self._already_here(part)) is not None:
@@ -127,7 +131,7 @@ class Receiver:
         """The part's bytes out of this store, where another value has the same."""
         try:
             found = self._store.values.open_part(PartRef(None, part.name, part.nbytes), writable=False)
-            return checked(part, found)
+            return checked(part, found, against_intent=True)
         except (BlobMissing, RecordCorrupt):
             return None
 
@@ -180,9 +184,9 @@ class Receiver:
 
         codec.decode(encoded.codec, encoded.meta, part, allow_pickle=False, part_count=len(encoded.parts))
 
-    def _publish(self, key: bytes, answer: Answer, manifest: Manifest, opened: Opened) -> None:
+    def _record(self, key: bytes, answer: Answer, manifest: Manifest, opened: Opened) -> Record:
         signer = opened.public_key.hex() if self._trust.keys and opened.public_key is not None else "nobody"
-        record = Record(
+        return Record(
             key=key,
             task=answer.task,
             result=manifest,
@@ -192,7 +196,6 @@ class Receiver:
             run_id=answer.run_id,
             note={**answer.note, FETCHED: signer},
         )
-        self._store.publish(record, answer.parts, is_own=False)
 
 
 def add_lists(store: Store, key: bytes, fetched: Lists) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from gpucache.digests import tree_digest
 from gpucache.errors import BlobMissing, RecordCorrupt, Untrusted
 from gpucache.store.on_disk import Store
 from gpucache.store.record import Record
@@ -75,7 +76,7 @@ class Sender:
         for ref in record.result.parts:
             data = memoryview(self._store.values.open_part(ref, writable=False)).cast("B")
             sha256 = hashlib.sha256(data).digest()
-            name = ref.blob or bytes(16)
+            name = ref.blob or tree_digest(data)
             if data.nbytes <= room:
                 parts.append(Part(data.nbytes, sha256, name, at))
                 along.append(data)

@@ -23,8 +23,8 @@ from gpucache.store.remote.breaker import Breaker
 from gpucache.store.remote.bucket import Bucket
 from gpucache.store.remote.objects import call_name
 from gpucache.store.remote.outbox import Outbox
-from gpucache.store.remote.pool import Pool
 from gpucache.store.remote.patience import Guard, Patience
+from gpucache.store.remote.pool import Pool
 from gpucache.store.remote.receiving import FETCHED, Receiver
 from gpucache.store.remote.sending import Sender
 from gpucache.store.remote.signing import SigningKey, Trust, parse_keys
