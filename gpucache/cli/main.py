@@ -27,6 +27,8 @@ VERBS = {
     "accept": "Let a task's results of an earlier run answer for its code as it is now.",
     "gc": "Free room in the store; says what it would do, does it with --apply.",
     "verify": "Check every row and every byte of the store.",
+    "push": "Send results to the remote that were not sent yet.",
+    "keygen": "Make a key that signs results for others.",
     "top": "Show what the GPUs hold and do, now and again.",
     "simulate": "Say what a cluster would have done with a workload, by policy.",
     "serve": "Serve metrics of the GPUs and the store.",

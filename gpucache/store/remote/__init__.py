@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gpucache.store.remote.counts import Counts, totals, waiting
 from gpucache.store.remote.patience import Patience
 from gpucache.store.remote.signing import SigningKey
-from gpucache.store.remote.tier import Counts, Remote, open_remote, totals
+from gpucache.store.remote.tier import Remote, open_remote
 
-__all__ = ["Counts", "Patience", "Remote", "SigningKey", "open_remote", "totals"]
+__all__ = ["Counts", "Patience", "Remote", "SigningKey", "open_remote", "totals", "waiting"]

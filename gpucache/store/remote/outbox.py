@@ -18,6 +18,7 @@ from gpucache.errors import RemoteUnreachable, StoreFull, StoreUnusable
 from gpucache.store.contract import RowWriter
 from gpucache.store.on_disk import OUTBOX, Store
 from gpucache.store.remote.breaker import Breaker
+from gpucache.store.remote.counts import waiting
 from gpucache.store.remote.pool import Pool
 
 BATCH = 64
@@ -50,10 +51,6 @@ class Outbox:
                     self._thread.start()
             self._changed.notify_all()
 
-    def count(self) -> int:
-        """How many are to be sent."""
-        return sum(1 for _ in self._store.table_scan(OUTBOX))
-
     def push(self, wait_s: float) -> int:
         """Send what there is, within so many seconds; how many are left."""
         until = time.monotonic() + wait_s
@@ -61,7 +58,7 @@ class Outbox:
             if not self._drain(until):
                 with self._changed:
                     self._changed.wait(min(LOOK_AGAIN_S, max(0.0, until - time.monotonic())))
-        return self.count()
+        return waiting(self._store)
 
     def close(self) -> None:
         """Send no more; what is under way ends by itself."""

@@ -13,14 +13,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 
-import msgspec
-
 from gpucache.errors import GpuCacheError, RecordCorrupt, RemoteUnreachable, StoreFull, StoreUnusable, Untrusted
 from gpucache.events import Degraded, hooks
-from gpucache.store.contract import RowWriter
 from gpucache.store.on_disk import Store
 from gpucache.store.remote.breaker import Breaker
 from gpucache.store.remote.bucket import Bucket
+from gpucache.store.remote.counts import Counts, add_to_totals
 from gpucache.store.remote.objects import call_name
 from gpucache.store.remote.outbox import Outbox
 from gpucache.store.remote.patience import Guard, Patience
@@ -29,34 +27,10 @@ from gpucache.store.remote.receiving import FETCHED, Receiver
 from gpucache.store.remote.sending import Sender
 from gpucache.store.remote.signing import SigningKey, Trust, parse_keys
 
-TABLE = "remote"
-COUNTERS = b"counters"
 FETCHES, SENDS = 16, 8
 """Threads that wait for answers: a request is mostly waiting, and its checks let go of Python's lock."""
 
 Ask = Callable[[Patience], bool]
-
-
-class Counts(msgspec.Struct):
-    """What became of all requests.
-
-    Attributes:
-        hits, misses: Calls that it knew, and did not know.
-        refused: Answers that were not to be believed.
-        damaged: Answers whose bytes were not what they should be.
-        failures: Requests without an answer.
-        fetched_bytes: What came.
-        sent, sent_bytes: Calls that were sent, and what went.
-    """
-
-    hits: int = 0
-    misses: int = 0
-    refused: int = 0
-    damaged: int = 0
-    failures: int = 0
-    fetched_bytes: int = 0
-    sent: int = 0
-    sent_bytes: int = 0
 
 
 class Remote:
@@ -175,10 +149,6 @@ class Remote:
             self._store.to_send(key)
         return len(own)
 
-    def waiting(self) -> int:
-        """How many results are to be sent."""
-        return self._outbox.count()
-
     def answers(self) -> float:
         """How long it takes to say that it does not know a call, s.
 
@@ -271,15 +241,7 @@ class Remote:
         with self._lock:
             mine, self.counts = self.counts, Counts()
         if mine != Counts():
-            name = TABLE.encode() + b"\0" + COUNTERS
-
-            def add(rows: RowWriter) -> None:
-                total = _counts_of(rows.get("rows", name))
-                for field in Counts.__struct_fields__:
-                    setattr(total, field, getattr(total, field) + getattr(mine, field))
-                rows.put("rows", name, msgspec.msgpack.encode(total))
-
-            self._store.values.update(add)
+            add_to_totals(self._store, mine)
 
 
 def open_remote(
@@ -303,18 +265,6 @@ def open_remote(
     trust = Trust(keys | {signer.public_key} if keys and signer is not None else keys)
     bucket = Bucket(url, timeout_s=timeout_s, over_http=over_http)
     return Remote(store, bucket, signer=signer, trust=trust, timeout_s=timeout_s, read_only=read_only)
-
-
-def totals(store: Store) -> Counts:
-    """What became of all requests that this store's processes made until they ended."""
-    return _counts_of(store.table_get(TABLE, COUNTERS))
-
-
-def _counts_of(row: bytes | None) -> Counts:
-    try:
-        return Counts() if row is None else msgspec.msgpack.decode(row, type=Counts)
-    except msgspec.MsgspecError:
-        return Counts()
 
 
 def _settle(answer: Future[bool], found: bool) -> bool:
