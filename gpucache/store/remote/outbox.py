@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
 
-from gpucache.errors import RemoteUnreachable, StoreFull, StoreUnusable
+from gpucache.errors import RemoteUnreachable, StoreClosed, StoreFull, StoreUnusable
 from gpucache.store.contract import RowWriter
 from gpucache.store.on_disk import OUTBOX, Store
 from gpucache.store.remote.breaker import Breaker
@@ -65,6 +65,9 @@ class Outbox:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread.ident is not None:
+            thread.join(2 * LOOK_AGAIN_S)  # it writes to the store, which may be closed next
         self._pool.close()
 
     def _is_filled(self) -> bool:
@@ -78,7 +81,7 @@ class Outbox:
                 if self._ended:
                     return
                 self._woken = False
-            with suppress(StoreFull, StoreUnusable):
+            with suppress(StoreFull, StoreUnusable, StoreClosed):
                 if not self._drain(float("inf")) and self._is_filled():
                     with self._changed:
                         self._woken = True
@@ -95,7 +98,7 @@ class Outbox:
                 if self._ended or time.monotonic() > until:
                     return False
                 sending = [(key, stamp, self._pool.submit(lambda key=key: self._sent(key))) for key, stamp in rows]  # type: ignore[misc]  # mypy takes the default for no argument
-                done = {key: stamp for key, stamp, sent in sending if _is_done(sent, until)}
+                done = {key: stamp for key, stamp, sent in sending if self._is_done(sent, until)}
                 self._strike(done)
                 if len(done) < len(rows):
                     return False
@@ -107,6 +110,9 @@ class Outbox:
             return False
         try:
             self._send(key)
+        except StoreClosed:
+            self._breaker.gave_up()
+            return False
         except RemoteUnreachable as problem:
             self._breaker.failed(str(problem))
             return False
@@ -125,10 +131,13 @@ class Outbox:
         if done:
             self._store.values.update(strike)
 
-
-def _is_done(sent: Future[bool], until: float) -> bool:
-    """Whether one was sent; waits for it, but not beyond `until`, by time.monotonic()."""
-    try:
-        return sent.result(None if until == float("inf") else max(0.0, until - time.monotonic()))
-    except TimeoutError:
-        return False
+    def _is_done(self, sent: Future[bool], until: float) -> bool:
+        """Whether one was sent; waits for it until then, by time.monotonic(), or until nothing is sent any more."""
+        while not self._ended:
+            left_s = until - time.monotonic()
+            try:
+                return sent.result(max(0.0, min(LOOK_AGAIN_S, left_s)))
+            except TimeoutError:
+                if left_s <= 0:
+                    break
+        return sent.done() and sent.result()

@@ -6,6 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
+MOST_S = 3600.0
+"""However long somebody says that it took."""
+
 
 class Patience:
     """Until when somebody waits, by time.monotonic(); what takes long for a reason may ask for more."""
@@ -16,7 +19,7 @@ class Patience:
 
     def as_long_as(self, seconds: float) -> None:
         """Wait at least so long in all: to fetch a value may take what to compute it took."""
-        self.until = max(self.until, self._since + seconds)
+        self.until = max(self.until, self._since + min(seconds, MOST_S))
 
 
 class Guard:

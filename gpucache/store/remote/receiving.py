@@ -7,10 +7,7 @@ sent on in this user's name.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,6 @@ import msgspec
 
 from gpucache import codec
 from gpucache.codec.file import NAME as FILE
-from gpucache.codec.structure import STRUCT
 from gpucache.errors import BlobMissing, RecordCorrupt, Untrusted
 from gpucache.store.on_disk import Store
 from gpucache.store.record import Manifest, PartRef, Record
@@ -40,7 +36,9 @@ from gpucache.store.remote.objects import (
     unseal,
 )
 from gpucache.store.remote.patience import Patience
+from gpucache.store.remote.scratch import Scratch
 from gpucache.store.remote.signing import Trust
+from gpucache.store.remote.suspicion import look_through
 
 FETCHED = "fetched"
 """In a record's note: whose signature was checked where it came from, or "nobody"."""
@@ -50,9 +48,6 @@ INPUTS, LISTS_AT_MOST = "inputs", 16
 
 IN_MEMORY_MAX_BYTES = 64 * 2**20
 """Larger parts come through a file: what is loaded need not fit in memory."""
-
-HARMLESS = ("plain", "array", "tensor", FILE)
-"""Codecs that read hostile bytes as safely as their own, so that reading them once beforehand would find nothing more."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _lists = msgspec.msgpack.Decoder(list[list[Read]]).decode
@@ -88,44 +83,35 @@ class Receiver:
             return memoryview(data).nbytes
         patience.as_long_as(answer.seconds)
         apart = sum(part.nbytes for part in answer.value.parts if part.at == APART)
-        with self._parts(answer.value, opened.along, patience) as parts:
-            value = answer.value
-            encoded = codec.Encoded(value.codec, value.meta, tuple(parts), value.pickled)
-            self._refuse_what_runs(encoded)
+        value = answer.value
+        with Scratch(self._store.path / "tmp") as scratch:
+            parts = self._parts(value, opened.along, scratch, patience)
+            encoded = codec.Encoded(value.codec, value.meta, parts, value.pickled)
+            if not self._trust.keys:
+                look_through(encoded, value.digest, self._bucket.url, scratch)
             self._store.take(
                 encoded, value.digest, lambda manifest: self._record(key, answer, manifest, opened), answer.parts
             )
         return memoryview(data).nbytes + apart
 
-    @contextmanager
-    def _parts(self, value: Value, along: memoryview, patience: Patience) -> Iterator[list[Any]]:
+    def _parts(self, value: Value, along: memoryview, scratch: Scratch, patience: Patience) -> tuple[Any, ...]:
         """A value's parts, checked: buffers, or files for what becomes files or is too large for memory."""
-        with ExitStack() as ending:
-            parts: list[Any] = []
-            folder: Path | None = None
-            for number, part in enumerate(value.parts):
-                data: Any
-                is_file = value.codec == FILE or part.nbytes > IN_MEMORY_MAX_BYTES
-                if is_file and folder is None:
-                    folder = Path(ending.enter_context(tempfile.TemporaryDirectory(dir=self._temporary())))
-                place = (folder or Path()) / str(number)
-                if part.at != APART:
-                    data = checked(part, part_along(part, along), against_intent=bool(self._trust.keys))
-                    if is_file:
-                        place.write_bytes(data)
-                elif (data := self._already_here(part)) is not None:
-                    is_file = value.codec == FILE
-                    if is_file:
-                        place.write_bytes(data)
-                else:
-                    data = self._download(part, place if is_file else None, patience)
-                parts.append(codec.FilePart(place) if is_file else data)
-            yield parts
-
-    def _temporary(self) -> str:
-        folder = self._store.path / "tmp"
-        folder.mkdir(exist_ok=True)
-        return os.fspath(folder)
+        parts: list[Any] = []
+        for part in value.parts:
+            data: Any
+            place: Path | None = None
+            if part.at != APART:
+                data = checked(part, part_along(part, along), against_intent=bool(self._trust.keys))
+            else:
+                data = self._already_here(part)
+                if data is None:
+                    place = scratch.new() if value.codec == FILE or part.nbytes > IN_MEMORY_MAX_BYTES else None
+                    data = self._download(part, place, patience)
+            if value.codec == FILE and place is None:
+                place = scratch.new()
+                place.write_bytes(data)
+            parts.append(data if place is None else codec.FilePart(place))
+        return tuple(parts)
 
     def _already_here(self, part: Part) -> Any | None:
         """The part's bytes out of this store, where another value has the same."""
@@ -159,31 +145,6 @@ class Receiver:
             raise RecordCorrupt(f"remote part {part.sha256.hex()[:12]}", "its content is not what its call says")
         return b"".join(pieces)
 
-    def _refuse_what_runs(self, encoded: codec.Encoded) -> None:
-        """Refuse what would run code when it is read, unless a trusted key stands for it.
-
-        This store reads its own bytes with confidence, so what anybody may have written is read here once as what it is: hostile.
-
-        Raises:
-            Untrusted: It would be unpickled.
-            RecordCorrupt: It is not what its codec writes.
-        """
-        if self._trust.keys:
-            return
-        if encoded.pickled:
-            raise Untrusted(self._bucket.url, "it would be unpickled, and no trusted key signed it")
-        if encoded.codec in HARMLESS:
-            return
-        if encoded.codec not in (STRUCT, "arrow"):
-            raise Untrusted(self._bucket.url, f"its codec {encoded.codec!r} is none that is read from anybody")
-
-        def part(index: int, writable: bool) -> Any:
-            data = encoded.parts[index]
-            content = data.path.read_bytes() if isinstance(data, codec.FilePart) else data
-            return bytearray(content) if writable else content
-
-        codec.decode(encoded.codec, encoded.meta, part, allow_pickle=False, part_count=len(encoded.parts))
-
     def _record(self, key: bytes, answer: Answer, manifest: Manifest, opened: Opened) -> Record:
         signer = opened.public_key.hex() if self._trust.keys and opened.public_key is not None else "nobody"
         return Record(
@@ -205,9 +166,7 @@ def add_lists(store: Store, key: bytes, fetched: Lists) -> None:
     new = [read for read in fetched if {(one.kind, one.name) for one in read} not in names]
     if new:
         row = store.table_get(INPUTS, key)
-        here = (
-            [] if row is None else msgspec.msgpack.decode(row)
-        )  # as they lie there: with the stamps that are right here
+        here = [] if row is None else msgspec.msgpack.decode(row)  # with the stamps, which are right here
         store.table_put(INPUTS, key, _encode([*here, *new][:LISTS_AT_MOST]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import Any
 
 from gpucache.digests import tree_digest
@@ -27,6 +28,8 @@ from gpucache.store.remote.objects import (
 from gpucache.store.remote.receiving import FETCHED, LISTS_AT_MOST, lists_of
 from gpucache.store.remote.signing import SigningKey, Trust
 
+TURNS = 64
+
 
 class Sender:
     """Puts calls of a store into a bucket. Any thread may call any method.
@@ -42,6 +45,7 @@ class Sender:
     ) -> None:
         self._store, self._bucket, self._signer = store, bucket, signer
         self._trust, self._damaged = trust, damaged
+        self._turns = [threading.Lock() for _ in range(TURNS)]
 
     def send(self, key: bytes) -> int | None:
         """Send what this store knows under a key; the bytes that went, or None if there is nothing that is ours to send.
@@ -92,11 +96,12 @@ class Sender:
 
     def _send_part(self, sha256: bytes, data: memoryview) -> int:
         name = part_name(sha256)
-        if sha256 not in self._damaged and self._bucket.size(name) == data.nbytes:
-            return 0
-        self._bucket.put(name, data)
-        self._damaged.discard(sha256)
-        return data.nbytes
+        with self._turns[sha256[0] % TURNS]:  # calls that share a part are often sent at the same time
+            if sha256 not in self._damaged and self._bucket.size(name) == data.nbytes:
+                return 0
+            self._bucket.put(name, data)
+            self._damaged.discard(sha256)
+            return data.nbytes
 
     def _with_those_there(self, key: bytes, ours: Lists) -> Lists:
         """Our lists before those that others have put there. Two who do this at once may lose one's: then that is a miss."""

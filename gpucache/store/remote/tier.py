@@ -13,7 +13,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 
-from gpucache.errors import GpuCacheError, RecordCorrupt, RemoteUnreachable, StoreFull, StoreUnusable, Untrusted
+from gpucache.errors import (
+    GpuCacheError,
+    RecordCorrupt,
+    RemoteUnreachable,
+    StoreClosed,
+    StoreFull,
+    StoreUnusable,
+    Untrusted,
+)
 from gpucache.events import Degraded, hooks
 from gpucache.store.on_disk import Store
 from gpucache.store.remote.breaker import Breaker
@@ -120,6 +128,9 @@ class Remote:
             self._breaker.succeeded()
             self._refused(problem)
             return False
+        except StoreClosed:
+            self._breaker.gave_up()
+            return False
         except BaseException as problem:  # noqa: BLE001  # an edge: whatever is wrong costs a miss, also what panics in Rust
             self._failed(f"{type(problem).__name__}: {problem}")
             return False
@@ -194,6 +205,8 @@ class Remote:
             nbytes = self._sender.send(key)
         except RemoteUnreachable:
             self._count(failures=1)
+            raise
+        except StoreClosed:
             raise
         except GpuCacheError as problem:
             self._say("send", f"a result was not sent: {problem}")
