@@ -14,7 +14,7 @@ from gpucache.cli.flows import json_option, start_on_a_store, store_option
 def command(every: bool, store: str | None, as_json: bool) -> int:
     """Send what was computed here to the remote (GPUCACHE_REMOTE). Exit status 5 if it does not answer."""
     from gpucache.cli.output import size, write, write_json
-    from gpucache.errors import BadSetting
+    from gpucache.errors import BadSetting, RemoteUnreachable
     from gpucache.flows import current_session
 
     start_on_a_store(store)
@@ -28,10 +28,10 @@ def command(every: bool, store: str | None, as_json: bool) -> int:
         remote.push_all()
     left = remote.push(float("inf"))
     counts = remote.counts
-    if as_json:
-        write_json("push", remote=remote.url, sent=counts.sent, bytes=counts.sent_bytes, left=left)
-    else:
-        write(f"{counts.sent:,} results sent, {size(counts.sent_bytes)}; {left:,} are left")
     if left:
-        remote.answers()  # says why, if it still does not
-    return 5 if left else 0
+        raise RemoteUnreachable(remote.url, f"{remote.trouble} ({left:,} results are left to send)")
+    if as_json:
+        write_json("push", remote=remote.url, sent=counts.sent, bytes=counts.sent_bytes)
+    else:
+        write(f"{counts.sent:,} results sent, {size(counts.sent_bytes)}")
+    return 0

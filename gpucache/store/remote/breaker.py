@@ -14,6 +14,9 @@ FAILURES, FIRST_S, LONGEST_S = 3, 5.0, 300.0
 class Breaker:
     """Any thread may call any method.
 
+    Attributes:
+        why: What went wrong the last time.
+
     Args:
         told: Called with what is wrong when the remote is left alone for the first time since it last answered.
         clock: Seconds that only grow.
@@ -37,6 +40,7 @@ class Breaker:
         self._pause_s = 0.0
         self._closed_until = 0.0  # of the door: nobody is let through before
         self._trying = False
+        self.why = ""
 
     @property
     def is_open(self) -> bool:
@@ -71,6 +75,7 @@ class Breaker:
     def failed(self, why: str) -> None:
         """It did not answer, or not in time."""
         with self._lock:
+            self.why = why
             self._in_a_row += 1
             is_news = self._in_a_row >= self._limit and not self._pause_s
             if is_news:

@@ -22,6 +22,7 @@ BULK_S = 3600.0
 """One request for a large object may take so long in all, as long as bytes arrive."""
 
 _QUERY = re.compile(r"\?[^\s\"']+")
+_MESSAGE = re.compile(r'message: "([^"]+)"')
 
 
 class Bucket:
@@ -133,11 +134,16 @@ def _seconds(limit_s: float) -> str:
 
 
 def _told(problem: Exception) -> str:
-    """An error of obstore's in a line, without what may be secret."""
+    """An error of obstore's in a few words, without what may be secret.
+
+    Its first line is `Generic S3 error: Error performing GET <url> in 2 ms, after 2 retries, ... - <what>`, and below it quotes
+    what its parts said, of which the reason of a failed connection is worth telling.
+    """
     whole = str(problem)
-    if (
-        "TimedOut" in whole
-    ):  # reqwest's own word, deep in what obstore quotes; the first line says "error sending request"
+    if "kind: Timeout" in whole or "TimedOut" in whole:
         return "no answer in time"
-    text = whole.partition("\n")[0] or type(problem).__name__
-    return _QUERY.sub("?...", text)[:300]
+    line = whole.partition("\n")[0] or type(problem).__name__
+    _, performed, what = line.partition(" - ") if "Error performing" in line else ("", "", "")
+    found = _MESSAGE.search(whole)
+    reason = f" ({found[1]})" if found else ""
+    return (_QUERY.sub("?...", (what if performed else line).partition(": <")[0]) + reason)[:300]

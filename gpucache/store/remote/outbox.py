@@ -114,7 +114,7 @@ class Outbox:
             self._breaker.gave_up()
             return False
         except RemoteUnreachable as problem:
-            self._breaker.failed(str(problem))
+            self._breaker.failed(problem.why)
             return False
         self._breaker.succeeded()
         return True

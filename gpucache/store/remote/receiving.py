@@ -54,7 +54,11 @@ _lists = msgspec.msgpack.Decoder(list[list[Read]]).decode
 
 
 class Receiver:
-    """Takes calls out of a bucket into a store. Any thread may call any method."""
+    """Takes calls out of a bucket into a store. Any thread may call any method.
+
+    Attributes:
+        damaged: Keys of calls, and SHA-256 of parts, whose objects were found damaged: whoever sends them next writes them anew.
+    """
 
     def __init__(self, store: Store, bucket: Bucket, trust: Trust) -> None:
         self._store, self._bucket, self._trust = store, bucket, trust
@@ -72,7 +76,11 @@ class Receiver:
         data = self._bucket.get(call_name(key), most_bytes=STATEMENT_MAX_BYTES + 2 * ALONG_MAX_BYTES)
         if data is None:
             return None
-        opened = unseal(data, key)
+        try:
+            opened = unseal(data, key)
+        except RecordCorrupt:
+            self.damaged.add(key)
+            raise
         why_not = self._trust.why_not(opened.public_key, opened.signature, opened.message)
         if why_not is not None:
             raise Untrusted(self._bucket.url, why_not)
@@ -141,7 +149,7 @@ class Receiver:
         if not found:
             raise BlobMissing(f"remote part {part.sha256.hex()[:12]}", "its object is gone")
         if digest.digest() != part.sha256:
-            self.damaged.add(part.sha256)  # whoever sends this part next writes it anew
+            self.damaged.add(part.sha256)
             raise RecordCorrupt(f"remote part {part.sha256.hex()[:12]}", "its content is not what its call says")
         return b"".join(pieces)
 

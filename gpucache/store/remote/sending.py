@@ -37,7 +37,7 @@ class Sender:
     Args:
         signer: Who stands for them; None: nobody.
         trust: Whose lists are kept beside ours.
-        damaged: SHA-256 of parts whose objects were found damaged: they are written anew.
+        damaged: As Receiver has it. What lies beside a damaged call may be damaged as well, and nobody has looked.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Sender:
         answer, along, nbytes = None, list[Any](), 0
         if record is not None and self._is_ours(record):
             try:
-                answer, along, nbytes = self._answer(record)
+                answer, along, nbytes = self._answer(record, anew=key in self._damaged)
             except (BlobMissing, RecordCorrupt):
                 pass  # evicted, or damaged, before it could be sent
         if answer is None and not lists:
@@ -66,13 +66,14 @@ class Sender:
             lists = self._with_those_there(key, lists)
         data = seal(Call(key, answer, lists), along, self._signer)
         self._bucket.put(call_name(key), data)
+        self._damaged.discard(key)
         return nbytes + len(data)
 
     def _is_ours(self, record: Record) -> bool:
         """Whether it was computed here, and somebody could believe it: what only pickle reads must be signed."""
         return FETCHED not in record.note and (self._signer is not None or not record.result.pickled)
 
-    def _answer(self, record: Record) -> tuple[Answer, list[Any], int]:
+    def _answer(self, record: Record, *, anew: bool) -> tuple[Answer, list[Any], int]:
         """What a record says, the parts that travel with it, and the bytes of those that were sent apart."""
         parts: list[Part] = []
         along: list[Any] = []
@@ -87,17 +88,17 @@ class Sender:
                 at, room = at + data.nbytes, room - data.nbytes
             else:
                 parts.append(Part(data.nbytes, sha256, name, APART))
-                sent += self._send_part(sha256, data)
+                sent += self._send_part(sha256, data, anew=anew)
         result = record.result
         value = Value(result.digest, result.codec, result.meta, result.pickled, tuple(parts))
         table = self._store.parts_of(record)
         answer = Answer(record.task, value, table, record.seconds, record.created_at, record.run_id, dict(record.note))
         return answer, along, sent
 
-    def _send_part(self, sha256: bytes, data: memoryview) -> int:
+    def _send_part(self, sha256: bytes, data: memoryview, *, anew: bool) -> int:
         name = part_name(sha256)
         with self._turns[sha256[0] % TURNS]:  # calls that share a part are often sent at the same time
-            if sha256 not in self._damaged and self._bucket.size(name) == data.nbytes:
+            if not anew and sha256 not in self._damaged and self._bucket.size(name) == data.nbytes:
                 return 0
             self._bucket.put(name, data)
             self._damaged.discard(sha256)

@@ -68,10 +68,12 @@ class Remote:
         trust = Trust() if trust is None else trust
         self.url, self.read_only = bucket.url, read_only
         self._store, self._bucket, self._timeout_s = store, bucket, timeout_s
+        # Two, since a remote may take what it does not give: answers to one must not make up for silence to the other.
         self._breaker = Breaker(self._say_silent, time.monotonic) if breaker is None else breaker
+        self._sending = Breaker(self._say_silent, time.monotonic) if breaker is None else breaker
         self._receiver = Receiver(store, bucket, trust)
         self._sender = Sender(store, bucket, signer, trust, self._receiver.damaged)
-        self._outbox = Outbox(store, self._send, self._breaker, SENDS)
+        self._outbox = Outbox(store, self._send, self._sending, SENDS)
         self._fetches = Pool(FETCHES, "fetches")
         self._guard = Guard()
         self._lock = threading.Lock()
@@ -122,7 +124,7 @@ class Remote:
         try:
             nbytes = self._receiver.take(key, patience)
         except RemoteUnreachable as problem:
-            self._failed(str(problem))
+            self._failed(problem.why)
             return False
         except (RecordCorrupt, Untrusted, StoreFull, StoreUnusable) as problem:
             self._breaker.succeeded()
@@ -151,6 +153,11 @@ class Remote:
     def push(self, wait_s: float) -> int:
         """Send what is to be sent, for so long at most; how many results are left to send."""
         return 0 if self.read_only or self._pid != os.getpid() else self._outbox.push(wait_s)
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong when something was not sent the last time; empty: nothing."""
+        return self._sending.why
 
     def push_all(self) -> int:
         """Note every record that was computed here as to be sent; how many."""
@@ -232,6 +239,8 @@ class Remote:
                 self._say("store", f"what it has can't be kept: {problem}")
 
     def _say_silent(self, why: str) -> None:
+        if self._breaker.is_open and self._sending.is_open and self._breaker is not self._sending:
+            return  # said already
         hooks.emit(
             Degraded(f"the remote {self.url}", f"{why}; it is left alone for a while, and all goes on without it")
         )
