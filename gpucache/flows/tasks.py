@@ -16,9 +16,9 @@ from gpucache.flows.future import Future
 from gpucache.flows.identify import Called, Code
 from gpucache.flows.options import Options, OptionsGiven
 from gpucache.flows.session import Session, current_session
-from gpucache.flows.shared import fetched
+from gpucache.flows.shared import bring
 from gpucache.flows.watcher import watcher
-from gpucache.memo import Explanation, Key, forget, lookup
+from gpucache.memo import Explanation, Key, forget
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,8 +63,7 @@ class AnyTask:
     def explain(self, *args: Any, **kwargs: Any) -> Explanation:
         """Whether the call would hit, and if not, what changed. Runs nothing."""
         session, called = current_session(), self._called(args, kwargs)
-        if session.config.remote and lookup(session.store, called.key, called.root) is None:
-            fetched(session, called)
+        bring(session, called)
         return called.explained(session.store)
 
     def forget(self, *args: Any, **kwargs: Any) -> int:

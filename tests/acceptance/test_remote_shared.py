@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -18,9 +19,12 @@ from remote_support import S3, Proxy, within
 import gpucache as gpc
 from gpucache.errors import BadSetting, ExtraMissing
 from gpucache.events import CallEnded, Degraded, Event, State, hooks
+from gpucache.flows import current_session
 
 pytest.importorskip("obstore", reason="a remote needs obstore: pip install 'gpucache[remote]'")
 pytest.importorskip("moto", reason="an S3 server of our own needs moto: pip install 'gpucache[test]'")
+
+pytestmark = pytest.mark.slow
 
 PIPELINE = """
     import numpy as np
@@ -172,6 +176,12 @@ def large(seed: int) -> np.ndarray:
     return np.full(5 * 2**20, seed, dtype=np.uint8)
 
 
+@gpc.task
+async def later(number: int) -> int:
+    """In an event loop."""
+    return number * number
+
+
 class Heard:
     """What this process says while a test runs."""
 
@@ -271,6 +281,45 @@ def test_a_remote_that_is_gone_costs_one_warning(tmp_path: Path, proxy: Proxy, s
     assert right
     assert len([event for event in heard.warnings if "left alone" in event.why]) == 1
     assert len(heard.warnings) == 2  # the other says what was not sent
+
+
+def test_what_is_here_asks_nobody(tmp_path: Path, heard: Heard) -> None:
+    """A hit in this machine's store never opens the remote: no request, no import."""
+    for _ in range(2):
+        _machine(tmp_path, "one", f"file://{tmp_path}/shared")
+        array(1)
+        session = current_session()
+        opened = session._remote is not None
+        gpc.shutdown()
+
+    assert heard.states == [State.RAN, State.HIT]
+    assert not opened
+
+
+def test_explain_and_cached_see_what_others_have(tmp_path: Path, heard: Heard) -> None:
+    """What says whether a call would run says the same as the call."""
+    for name in ("one", "two", "three"):
+        _machine(tmp_path, name, f"file://{tmp_path}/shared")
+        if name == "one":
+            assert not array.explain(1).hit
+            array(1)
+        elif name == "two":
+            assert array.explain(1).hit
+        else:
+            found = array.cached(1)
+            assert found is not None
+            assert np.array_equal(found.value, array.fn(1))
+        gpc.shutdown()
+
+
+def test_an_async_task_is_found(tmp_path: Path, heard: Heard) -> None:
+    """Its event loop goes on while others are asked."""
+    for name in ("one", "two"):
+        _machine(tmp_path, name, f"file://{tmp_path}/shared")
+        assert asyncio.run(later(4)) == 16
+        gpc.shutdown()
+
+    assert heard.states == [State.RAN, State.HIT]
 
 
 def test_settings_that_can_not_be_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -380,6 +381,36 @@ def test_a_refusing_remote_keeps_what_is_to_be_sent(few: Machines) -> None:
     assert left == len(keys)
     assert breaker.is_open
     remote.close(0.0)
+
+
+def test_a_forked_child_asks_nobody(few: Machines) -> None:
+    """There the client's threads are gone and its calls would never come back."""
+    here, (_, remote) = few.one(), few.one()
+    key = publish(here[0], 5)
+    here[1].push(30.0)
+    remote.fetch(next(_keys), Patience(5.0))
+
+    child = os.fork()
+    if child == 0:
+        os._exit(3 if remote.wait(lambda patience: remote.fetch(key, patience)) or remote.push(1.0) else 0)
+
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_changes_of_many_threads_are_all_made(few: Machines) -> None:
+    """What is fetched at the same time is committed together, and one that fails takes none of the others along."""
+    here, (store, remote) = few.one(), few.one()
+    keys = [publish(here[0], np.arange(5000) + number) for number in range(200)]
+    here[1].push(30.0)
+    few.bucket.put(call_name(keys[17]), b"rubbish")
+
+    asked = [remote.begin(lambda patience, key=key: remote.fetch(key, patience)) for key in keys]
+    found = [answer.result(30) for answer in asked]
+
+    assert [number for number, one in enumerate(found) if not one] == [17]
+    for number, key in enumerate(keys):
+        record = store.lookup(key)
+        assert (record is None) if number == 17 else np.array_equal(store.read(record.result), np.arange(5000) + number)
 
 
 def test_a_bug_in_what_is_below_costs_a_miss(few: Machines) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 MOST_S = 3600.0
 """However long somebody says that it took."""
@@ -36,7 +37,8 @@ class Guard:
             self._waits[patience] = over
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="gpucache-patience", daemon=True)
-                self._thread.start()
+                with suppress(RuntimeError):  # the interpreter is ending, and starts no threads any more
+                    self._thread.start()
             elif len(self._waits) == 1:
                 self._changed.notify()
 

@@ -94,6 +94,9 @@ class Remote:
         Without a patience that runs already, it begins when a thread does.
         """
         answer: Future[bool] = Future()
+        if self._pid != os.getpid():  # a forked child: our threads are not here, and obstore's calls never come back
+            answer.set_result(False)
+            return answer
 
         def run() -> None:
             if not answer.set_running_or_notify_cancel():
