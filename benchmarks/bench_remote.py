@@ -1,6 +1,6 @@
 """What does a hit from an object store cost beside moving its bytes? 1 000 calls of 1 MiB, from an S3 server on this machine.
 
-obstore alone gets objects of the same size by threads, as many as we use, and drops them; ours gets them, checks them (SHA-256,
+obstore alone gets objects of the same size by threads, as many as we use, and drops them, or writes them to files; ours gets them, checks them (SHA-256,
 and our digest), writes them and their rows into an empty store, and hands them out as futures of a flow's calls. The server is in
 Python, on the same cores, so a request costs it milliseconds: what is compared is the share of that which we leave over.
 """
@@ -60,18 +60,30 @@ def endpoint() -> Iterator[str]:
         process.terminate()
 
 
-def test_obstore_alone(endpoint: str, contest: Contest) -> None:
-    """The limit: bytes that arrive and are dropped."""
+@pytest.mark.parametrize("contestant", ["obstore alone", "obstore alone, and a plain file each"])
+def test_obstore_alone(contestant: str, endpoint: str, contest: Contest, tmp_path: Path) -> None:
+    """The limit: bytes that arrive and are dropped; and what the disk, or the memory before it, takes beside."""
     bucket = S3Store("bench", prefix="raw", client_options={"allow_http": True})
     with ThreadPoolExecutor(FETCHES) as threads:
         names = [f"object{number}" for number in range(COUNT)]
         content = np.random.default_rng(0).bytes(NBYTES)
         list(threads.map(lambda name: obstore.put(bucket, name, content), names))
 
-        def get_all() -> None:
-            assert sum(threads.map(lambda name: len(obstore.get(bucket, name).bytes()), names)) == COUNT * NBYTES
+        def get(name: str) -> int:
+            data = obstore.get(bucket, name).bytes()
+            if contestant != "obstore alone":
+                (tmp_path / "files" / name).write_bytes(data)
+            return len(data)
 
-        contest("a hit of 1 MiB from an S3 server", "obstore alone", get_all, rounds=5, calls=COUNT)
+        def get_all() -> None:
+            assert sum(threads.map(get, names)) == COUNT * NBYTES
+
+        def machine() -> None:
+            """As ours: the files of the round before are gone."""
+            shutil.rmtree(tmp_path / "files", ignore_errors=True)
+            (tmp_path / "files").mkdir()
+
+        contest("a hit of 1 MiB from an S3 server", contestant, get_all, rounds=5, calls=COUNT, setup=machine)
 
 
 def test_gpucache(endpoint: str, contest: Contest, tmp_path: Path) -> None:
