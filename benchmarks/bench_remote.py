@@ -1,8 +1,8 @@
 """What does a hit from an object store cost beside moving its bytes? 1 000 calls of 1 MiB, from an S3 server on this machine.
 
-obstore alone gets objects of the same size by threads, as many as we use, and drops them, or writes them to files; ours gets them, checks them (SHA-256,
-and our digest), writes them and their rows into an empty store, and hands them out as futures of a flow's calls. The server is in
-Python, on the same cores, so a request costs it milliseconds: what is compared is the share of that which we leave over.
+obstore alone gets objects of the same size by threads, as many as we use, and drops them, or writes them to files; ours gets
+them, checks them (our digest, and the value's), writes them and their rows into an empty store, and hands them out as futures of
+a flow's calls. The server is in Python, on the same cores, and takes one of them: a machine where others compute measures them.
 """
 
 from __future__ import annotations

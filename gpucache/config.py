@@ -7,12 +7,15 @@ most people need; GPUCACHE_ plus the name of any other field sets that field.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
 from gpucache.errors import BadSetting
+
+_PUBLIC_KEY = re.compile("[0-9a-fA-F]{64}")
 
 Setting = str | int | float | bool
 
@@ -62,6 +65,12 @@ class Config:
             raise BadSetting("max_workers", str(self.max_workers), "0 (one per CPU) or more")
         if self.remote and not self.remote.startswith(("s3://", "gs://", "az://", "file:///")):
             raise BadSetting("remote", self.remote, "s3://bucket/prefix, gs://, az:// or file:///directory")
+        if wrong := [
+            key for key in self.remote_trusted_keys.replace(",", " ").split() if not _PUBLIC_KEY.fullmatch(key)
+        ]:
+            raise BadSetting(
+                "remote_trusted_keys", wrong[0], "public keys of 64 hexadecimal digits, separated by commas"
+            )
         if not self.remote_timeout_s > 0:
             raise BadSetting("remote_timeout_s", str(self.remote_timeout_s), "more than 0")
 

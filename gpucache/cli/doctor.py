@@ -136,16 +136,15 @@ def _remote() -> Iterator[Finding]:
     """Whether it answers, and whose results are believed. Nothing is written there."""
     from gpucache.errors import BadSetting, ExtraMissing, RemoteUnreachable
     from gpucache.flows import current_session
+    from gpucache.flows.session import remote_settings
+    from gpucache.store.remote import probe
 
-    session = current_session()
-    config = session.config
-    if not config.remote or not config.store_path.exists():
+    config = current_session().config
+    if not config.remote:
         return
     try:
-        remote = session.remote
-        if remote is not None:
-            took_ms = remote.answers() * 1000
-            yield Finding("remote", GOOD, f"{config.remote} answers in {took_ms:.0f} ms")
+        took_ms = probe(remote_settings(config)) * 1000
+        yield Finding("remote", GOOD, f"{config.remote} answers in {took_ms:.0f} ms")
     except (BadSetting, ExtraMissing) as problem:
         yield Finding("remote", BAD, str(problem))
         return

@@ -105,8 +105,8 @@ class Launch:
     def _go_on(self, called: Called, asked: concurrent.futures.Future[bool]) -> None:
         """The others have said whether they know the answer."""
         try:
-            if self._future.cancelled():
-                self._watched.end(called, State.SKIPPED)
+            if self._future.cancelled() or self._session.is_closed:
+                self._fail(concurrent.futures.CancelledError(), State.SKIPPED)
             elif asked.cancelled() or not asked.result() or not self._hits(called):
                 self._run(called)
         except BaseException as problem:  # noqa: BLE001  # an edge, as in go()

@@ -6,6 +6,7 @@ The one place where gpucache keeps process-wide state. Everything else gets what
 from __future__ import annotations
 
 import atexit
+import concurrent.futures
 import os
 import threading
 from functools import cached_property
@@ -19,11 +20,9 @@ from gpucache.residence import Residents
 from gpucache.store import Store
 
 if TYPE_CHECKING:
-    import concurrent.futures
-
     from gpucache.flows.future import Future
     from gpucache.runtime.driver import Driver
-    from gpucache.store.remote import Remote
+    from gpucache.store.remote import Remote, Settings
 
 
 class Session:
@@ -36,6 +35,7 @@ class Session:
     def __init__(self, config: Config, *, in_worker: bool = False) -> None:
         self.config = config
         self._in_worker = in_worker
+        self.is_closed = False
         self._remote: Remote | None = None
         self.residents = Residents()
         self.in_flight: dict[bytes, Future[Any]] = {}
@@ -70,15 +70,7 @@ class Session:
             if self._remote is None:
                 from gpucache.store.remote import open_remote
 
-                self._remote = open_remote(
-                    self.store,
-                    config.remote,
-                    signing_key=config.remote_signing_key,
-                    trusted_keys=config.remote_trusted_keys,
-                    timeout_s=config.remote_timeout_s,
-                    read_only=config.remote_read_only,
-                    over_http=cloud_over_http(),
-                )
+                self._remote = open_remote(self.store, remote_settings(config))
             return self._remote
 
     def wake_remote(self) -> None:
@@ -116,6 +108,9 @@ class Session:
 
     def close(self, *, at_once: bool = False) -> None:
         """Stop the runtime, close the store. Waits for what runs; `at_once`: ends it."""
+        if self._remote is not None and not at_once:
+            concurrent.futures.wait([*self.in_flight.values()])  # the driver knows nothing of those that ask the remote
+        self.is_closed = True
         with self._lock:
             driver, self._driver = self._driver, None
         if driver is not None:
@@ -127,6 +122,20 @@ class Session:
             remote.close(0.0 if at_once else self.config.remote_flush_s)
         if "store" in self.__dict__:
             self.store.close()
+
+
+def remote_settings(config: Config) -> Settings:
+    """What a Config says of the remote."""
+    from gpucache.store.remote import Settings
+
+    return Settings(
+        config.remote,
+        config.remote_signing_key,
+        config.remote_trusted_keys,
+        config.remote_timeout_s,
+        config.remote_read_only,
+        cloud_over_http(),
+    )
 
 
 class _Current:

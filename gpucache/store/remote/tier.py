@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
+from typing import NamedTuple
 
 from gpucache.errors import (
     GpuCacheError,
@@ -170,16 +171,6 @@ class Remote:
             self._store.to_send(key)
         return len(own)
 
-    def answers(self) -> float:
-        """How long it takes to say that it does not know a call, s.
-
-        Raises:
-            RemoteUnreachable: It does not say.
-        """
-        started = time.perf_counter()
-        self._bucket.get(call_name(bytes(16)), most_bytes=2**20)
-        return time.perf_counter() - started
-
     def close(self, wait_s: float) -> None:
         """Send what is to be sent, for so long at most, and let go."""
         if self._pid != os.getpid():
@@ -269,27 +260,47 @@ class Remote:
             add_to_totals(self._store, mine)
 
 
-def open_remote(
-    store: Store,
-    url: str,
-    *,
-    signing_key: str = "",
-    trusted_keys: str = "",
-    timeout_s: float = 10.0,
-    read_only: bool = False,
-    over_http: bool = False,
-) -> Remote:
+class Settings(NamedTuple):
+    """What Config says of the remote."""
+
+    url: str
+    signing_key: str = ""
+    trusted_keys: str = ""
+    timeout_s: float = 10.0
+    read_only: bool = False
+    over_http: bool = False
+
+
+def open_remote(store: Store, settings: Settings) -> Remote:
     """The remote that the settings name. One's own signature is trusted where any is asked for.
 
     Raises:
         BadSetting: A setting is not understood.
         ExtraMissing: obstore, or cryptography, is not installed.
     """
-    signer = SigningKey.read(Path(signing_key).expanduser()) if signing_key and not read_only else None
-    keys = parse_keys(trusted_keys)
+    signer, trust, bucket = _parts_of(settings)
+    return Remote(store, bucket, signer=signer, trust=trust, timeout_s=settings.timeout_s, read_only=settings.read_only)
+
+
+def probe(settings: Settings) -> float:
+    """How long the remote takes to say that it does not know a call, s. Writes nothing.
+
+    Raises:
+        RemoteUnreachable: It does not say.
+        BadSetting, ExtraMissing: As open_remote().
+    """
+    _, _, bucket = _parts_of(settings)
+    started = time.perf_counter()
+    bucket.get(call_name(bytes(16)), most_bytes=2**20)
+    return time.perf_counter() - started
+
+
+def _parts_of(settings: Settings) -> tuple[SigningKey | None, Trust, Bucket]:
+    signs = settings.signing_key and not settings.read_only
+    signer = SigningKey.read(Path(settings.signing_key).expanduser()) if signs else None
+    keys = parse_keys(settings.trusted_keys)
     trust = Trust(keys | {signer.public_key} if keys and signer is not None else keys)
-    bucket = Bucket(url, timeout_s=timeout_s, over_http=over_http)
-    return Remote(store, bucket, signer=signer, trust=trust, timeout_s=timeout_s, read_only=read_only)
+    return signer, trust, Bucket(settings.url, timeout_s=settings.timeout_s, over_http=settings.over_http)
 
 
 def _settle(answer: Future[bool], found: bool) -> bool:
