@@ -19,9 +19,10 @@ from remote_support import S3
 from gpucache.digests import Dir, File, value_digest
 from gpucache.errors import RemoteUnreachable
 from gpucache.events import Degraded, Event, hooks
+from gpucache.memo import fetch, inputs
 from gpucache.store import Record, Store
 from gpucache.store.on_disk import OUTBOX
-from gpucache.store.remote import Patience, Remote, SigningKey
+from gpucache.store.remote import Patience, Remote, SigningKey, receiving
 from gpucache.store.remote.breaker import Breaker
 from gpucache.store.remote.bucket import Bucket
 from gpucache.store.remote.objects import SIGNED, Call, call_name, part_name, seal, unseal
@@ -381,6 +382,47 @@ def test_a_refusing_remote_keeps_what_is_to_be_sent(few: Machines) -> None:
     assert left == len(keys)
     assert breaker.is_open
     remote.close(0.0)
+
+
+def test_what_is_too_large_for_memory_comes_through_a_file(few: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bytes, checked in the same way; nothing of it is left lying about."""
+    monkeypatch.setattr(receiving, "IN_MEMORY_MAX_BYTES", 2**20)
+    here, there = few.one(), few.one()
+    whole, damaged = publish(here[0], LARGE), publish(here[0], LARGE[::-1].copy())
+    here[1].push(30.0)
+    part = _statement(few.bucket, damaged).answer.value.parts[0]
+    few.bucket.put(part_name(part.sha256), bytes(part.nbytes))
+
+    assert np.array_equal(taken(there, whole), LARGE)
+    assert taken(there, damaged) is None
+    assert list((there[0].path / "tmp").iterdir()) == []
+
+
+def test_what_bodies_read_elsewhere_is_looked_at_here(few: Machines, tmp_path: Path) -> None:
+    """A call that reads a file: a hit elsewhere while the file is the same, a miss when it is not; lists of two machines are
+    both known to a third.
+    """
+    root, key = str(tmp_path), next(_keys)
+    machines = [few.one() for _ in range(3)]
+    for name, (store, remote) in zip(("a", "b"), machines, strict=False):
+        (tmp_path / name).write_text(name)
+        read = [inputs.look_at("file", f"{inputs.PROJECT}{name}", root)]
+        publish(store, f"read {name}", inputs.remember(store, key, read))
+        remote.push(30.0)
+    store, remote = machines[2]
+
+    def asked() -> Any:
+        remote.wait(lambda patience: fetch(remote, store, key, root, patience))
+        record = inputs.lookup(store, key, root)
+        return None if record is None else store.read(record.result)
+
+    assert asked() == "read b"
+    (tmp_path / "b").write_text("changed")
+    assert asked() == "read a"
+    (tmp_path / "a").write_text("changed")
+    assert asked() is None
+    stamps = [one.stamp for now in inputs._lists(store, key) for one in now]
+    assert stamps == [None, None]  # those of another machine's files mean nothing here
 
 
 def test_a_forked_child_asks_nobody(few: Machines) -> None:
