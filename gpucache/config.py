@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -89,8 +89,8 @@ class Config:
         return {**os.environ, **chosen}
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None, **chosen: Setting | None) -> Config:
-        """Build a Config from GPUCACHE_* variables, then from what the caller chose (None: not chosen).
+    def from_env(cls, env: Mapping[str, str] | None = None, **chosen: Setting | Sequence[str] | None) -> Config:
+        """Build a Config from GPUCACHE_* variables, then from what the caller chose (None: not chosen; lists as in the environment).
 
         Raises:
             BadSetting: A name that is no setting, or a value of the wrong kind.
@@ -107,7 +107,7 @@ class Config:
             if name not in parsers:
                 raise BadSetting(name, str(value), f"one of {sorted(parsers)}")
             if value is not None:
-                settings[name] = value
+                settings[name] = value if isinstance(value, Setting) else ",".join(value)
         return cls(**settings)  # type: ignore[arg-type]  # each value came from its field's parser
 
 

@@ -9,6 +9,7 @@ import atexit
 import concurrent.futures
 import os
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +155,9 @@ def current_session() -> Session:
     return session
 
 
-def init(runtime: str | None = None, store: str | os.PathLike[str] | None = None, **settings: Setting | None) -> None:
+def init(
+    runtime: str | None = None, store: str | os.PathLike[str] | None = None, **settings: Setting | Sequence[str] | None
+) -> None:
     """Choose the runtime and the store for this process; what is not given comes from GPUCACHE_* or the defaults.
 
     Args:

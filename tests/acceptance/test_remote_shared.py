@@ -327,9 +327,10 @@ def test_settings_that_can_not_be_are_said(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(BadSetting, match=r"remote='ftp://x'.*s3://bucket/prefix"):
         gpc.init(remote="ftp://x")
 
-    gpc.init(
-        store=tmp_path / "store", runtime="inline", remote="memory:///".replace("memory:///", f"file://{tmp_path}/r")
-    )
+    with pytest.raises(BadSetting, match=r"remote_trusted_keys='6f1d'.*64 hexadecimal digits"):
+        gpc.init(remote_trusted_keys=["ab" * 32, "6f1d"])
+
+    gpc.init(store=tmp_path / "store", runtime="inline", remote=f"file://{tmp_path}/shared")
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(ExtraMissing, match=r"pip install 'gpucache\[remote\]'"):
         array(1)

@@ -212,7 +212,7 @@ class Remote:
         except GpuCacheError as problem:
             self._say("send", f"a result was not sent: {problem}")
             return
-        except Exception as problem:  # an edge, as in fetch()
+        except BaseException as problem:  # an edge, as in fetch()
             raise RemoteUnreachable(self.url, f"{type(problem).__name__}: {problem}") from problem
         if nbytes is not None:
             self._count(sent=1, sent_bytes=nbytes)
