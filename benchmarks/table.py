@@ -60,6 +60,7 @@ FLOORS = (
     Floor("rerun", "the demo, whole process", contestant="gpucache, all hit", below_s=0.7),
     Floor("rerun", "the demo, whole process", contestant="gpucache, all hit", than="gpucache, cold", times=5),
     Floor("import", "CPU of a process that imports it", below_s=0.08, over="nothing (bare interpreter)"),
+    Floor("remote", "a hit of 1 MiB from an S3 server", than="obstore alone", times=0.7),
     Floor("dispatch", "submit to result, one after another", "gpucache, local worker", than="Ray task", times=3),
     Floor("dispatch", "submit to result, one after another", "gpucache, worker on Ray", than="Ray task", times=3),
 )

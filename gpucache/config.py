@@ -7,12 +7,15 @@ most people need; GPUCACHE_ plus the name of any other field sets that field.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
 from gpucache.errors import BadSetting
+
+_PUBLIC_KEY = re.compile("[0-9a-fA-F]{64}")
 
 Setting = str | int | float | bool
 
@@ -30,6 +33,13 @@ class Config:
         store_max_bytes: What `gpucache gc` brings the store down to.
         durability: What the store promises for a power cut: "relaxed", "durable" or "volatile" (see gpucache.Store).
         worker_start_timeout_s: A worker that has not said hello by then is given up.
+        remote: Where results are shared: s3://bucket/prefix, gs://, az:// or file:///directory; empty: nowhere.
+        remote_read_only: Take results from there, send none.
+        remote_signing_key: File of the Ed25519 key that signs what is sent; empty: nothing is signed.
+        remote_trusted_keys: Public keys (64 hexadecimal digits, separated by commas) whose results alone are believed; empty:
+            everybody's, but for what needs unpickling.
+        remote_timeout_s: What a call waits for an answer of the remote, unless computing its value took longer.
+        remote_flush_s: What a program waits at its end until its results are sent; the rest is sent by the next.
         strict: Refuse what is otherwise only said: dynamic imports, global random state, results that can't be stored.
     """
 
@@ -40,6 +50,12 @@ class Config:
     store_max_bytes: int = 64 * 2**30
     durability: str = "relaxed"
     worker_start_timeout_s: float = 120.0
+    remote: str = ""
+    remote_read_only: bool = False
+    remote_signing_key: str = ""
+    remote_trusted_keys: str = ""
+    remote_timeout_s: float = 10.0
+    remote_flush_s: float = 30.0
     strict: bool = False
 
     def __post_init__(self) -> None:
@@ -47,6 +63,16 @@ class Config:
             raise BadSetting("runtime", self.runtime, "'local', 'ray', 'ray://host:port' or 'inline'")
         if self.max_workers < 0:
             raise BadSetting("max_workers", str(self.max_workers), "0 (one per CPU) or more")
+        if self.remote and not self.remote.startswith(("s3://", "gs://", "az://", "file:///")):
+            raise BadSetting("remote", self.remote, "s3://bucket/prefix, gs://, az:// or file:///directory")
+        if wrong := [
+            key for key in self.remote_trusted_keys.replace(",", " ").split() if not _PUBLIC_KEY.fullmatch(key)
+        ]:
+            raise BadSetting(
+                "remote_trusted_keys", wrong[0], "public keys of 64 hexadecimal digits, separated by commas"
+            )
+        if not self.remote_timeout_s > 0:
+            raise BadSetting("remote_timeout_s", str(self.remote_timeout_s), "more than 0")
 
     @property
     def store_path(self) -> Path:
@@ -63,8 +89,8 @@ class Config:
         return {**os.environ, **chosen}
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None, **chosen: Setting | None) -> Config:
-        """Build a Config from GPUCACHE_* variables, then from what the caller chose (None: not chosen).
+    def from_env(cls, env: Mapping[str, str] | None = None, **chosen: Setting | Sequence[str] | None) -> Config:
+        """Build a Config from GPUCACHE_* variables, then from what the caller chose (None: not chosen; lists as in the environment).
 
         Raises:
             BadSetting: A name that is no setting, or a value of the wrong kind.
@@ -81,13 +107,20 @@ class Config:
             if name not in parsers:
                 raise BadSetting(name, str(value), f"one of {sorted(parsers)}")
             if value is not None:
-                settings[name] = value
+                settings[name] = value if isinstance(value, Setting) else ",".join(value)
         return cls(**settings)  # type: ignore[arg-type]  # each value came from its field's parser
 
 
 def cuda_variables() -> dict[str, str]:
     """Those variables by which this process was told which GPUs are its own, as far as they are set."""
     return {name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER") if name in os.environ}
+
+
+def cloud_over_http(env: Mapping[str, str] | None = None) -> bool:
+    """Whether the endpoint that the environment names for an object store is plain http, as one's own servers often are."""
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+    found = os.environ if env is None else env
+    return any(found.get(name, "").startswith("http://") for name in names)
 
 
 def _parsers() -> dict[str, Callable[[str], Setting]]:

@@ -31,6 +31,17 @@ class BadSetting(GpuCacheError, ValueError):
         return f"setting {self.name}={self.value!r} is not understood; expected {self.expected}"
 
 
+class ExtraMissing(GpuCacheError, ImportError):
+    """A setting needs a package that is not installed. Nothing was started."""
+
+    def __init__(self, setting: str, package: str, extra: str) -> None:
+        self.setting, self.package, self.extra = setting, package, extra
+        super().__init__(setting, package, extra)
+
+    def __str__(self) -> str:
+        return f"{self.setting} needs the package {self.package!r}; pip install 'gpucache[{self.extra}]'"
+
+
 class BadArgument(GpuCacheError, ValueError):
     """An argument of a flow, given as text, does not fit the flow's signature. Nothing ran."""
 
@@ -220,6 +231,17 @@ class Untrusted(GpuCacheError):
 
     def __str__(self) -> str:
         return f"refused to unpickle a value from {self.path}: {self.why}; make the store yours alone (chmod 700)"
+
+
+class RemoteUnreachable(GpuCacheError, OSError):
+    """The remote did not answer in time, or refused. A call treats this as a miss."""
+
+    def __init__(self, url: str, why: str) -> None:
+        self.url, self.why = url, why
+        super().__init__(url, why)
+
+    def __str__(self) -> str:
+        return f"the remote {self.url} does not answer: {self.why}; `gpucache doctor` asks it again"
 
 
 # ---------------------------------------------------------------- running

@@ -66,7 +66,7 @@ def command(with_torch: bool, store: str | None, runtime: str | None, as_json: b
     findings = [*_python(), *_extensions()]
     if not any(finding.verdict == BAD for finding in findings):  # without the extensions nothing below can be imported
         start(store, runtime)
-        findings += [*_store(), *_gpus()]
+        findings += [*_store(), *_remote(), *_gpus()]
     findings += [*_distributions(), *(_torch() if with_torch else ())]
     healthy = all(finding.verdict != BAD for finding in findings)
     if as_json:
@@ -130,6 +130,30 @@ def _store() -> Iterator[Finding]:
     hint = "" if alone else "; others can write to it, so pickled values are refused: chmod 700"
     yield Finding("access", GOOD if alone else NOTE, f"mode {status.st_mode & 0o777:o}{hint}")
     yield from _place(path)
+
+
+def _remote() -> Iterator[Finding]:
+    """Whether it answers, and whose results are believed. Nothing is written there."""
+    from gpucache.errors import BadSetting, ExtraMissing, RemoteUnreachable
+    from gpucache.flows import current_session
+    from gpucache.flows.session import remote_settings
+    from gpucache.store.remote import probe
+
+    config = current_session().config
+    if not config.remote:
+        return
+    try:
+        took_ms = probe(remote_settings(config)) * 1000
+        yield Finding("remote", GOOD, f"{config.remote} answers in {took_ms:.0f} ms")
+    except (BadSetting, ExtraMissing) as problem:
+        yield Finding("remote", BAD, str(problem))
+        return
+    except RemoteUnreachable as problem:
+        yield Finding("remote", BAD, f"{config.remote}: {problem.why}; runs go on without it")
+    trusted = len(config.remote_trusted_keys.replace(",", " ").split())
+    believed = f"what {trusted} keys sign" if trusted else "everybody's results, but for what needs unpickling"
+    sent = "nothing is sent" if config.remote_read_only else "signed" if config.remote_signing_key else "sent unsigned"
+    yield Finding("trust", GOOD if trusted else NOTE, f"believes {believed}; {sent}")
 
 
 def _store_to_be(path: Path) -> Iterator[Finding]:

@@ -28,6 +28,8 @@ VERBS = {
     "gc": "Free room in the store; says what it would do, does it with --apply.",
     "verify": "Check every row and every byte of the store.",
     "status": "Show the runs in progress, the warm workers, and what these hold of the GPUs.",
+    "push": "Send results to the remote that were not sent yet.",
+    "keygen": "Make a key that signs results for others.",
     "top": "Show what the GPUs hold and do, now and again.",
     "simulate": "Say what a cluster would have done with a workload, by policy.",
     "serve": "Serve metrics of the GPUs, the pools and the store.",

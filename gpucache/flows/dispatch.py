@@ -13,6 +13,7 @@ from gpucache.flows.identify import Called
 from gpucache.flows.in_process import run_body_async, run_here, run_uncached, run_uncached_async
 from gpucache.flows.launch import Launch, after
 from gpucache.flows.session import Session, current_session
+from gpucache.flows.shared import fetched, fetched_async
 from gpucache.flows.watcher import Watched, Watcher, watcher
 from gpucache.memo import Done, current_watch, find, lookup, note_hit
 
@@ -37,6 +38,8 @@ def call(task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         called = Called(task, session, values)
         if not task.options.force and (seen is None or task.name not in seen.forced):
             value = _hit(session, called, seen, started)
+            if value is _MISS and session.config.remote and fetched(session, called):
+                value = _hit(session, called, seen, started)
             if value is not _MISS:
                 return value
         return run_here(session, called, Watched(task, seen, started))
@@ -63,6 +66,8 @@ async def call_async(task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any
     called = Called(task, session, values)
     if not task.options.force and (seen is None or task.name not in seen.forced):
         value = _hit(session, called, seen, started)
+        if value is _MISS and session.config.remote and await fetched_async(session, called):
+            value = _hit(session, called, seen, started)
         if value is not _MISS:
             return value
     return await run_body_async(session, called, Watched(task, seen, started))
@@ -86,7 +91,10 @@ def submit(task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Futu
 
 def find_now(session: Session, called: Called) -> Done | None:
     """The stored answer of a call, or None. Runs nothing, records nothing."""
-    return find(session.store, called.key, root=called.root)
+    found = find(session.store, called.key, root=called.root)
+    if found is None and session.config.remote and fetched(session, called):
+        found = find(session.store, called.key, root=called.root)
+    return found
 
 
 def _hit_of_scalars(session: Session, task: AnyTask, values: tuple[Any, ...]) -> Any:

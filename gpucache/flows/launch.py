@@ -13,6 +13,7 @@ from gpucache.flows.demands import input_bytes, next_demand, observe
 from gpucache.flows.future import Arrived, Future, futures_in
 from gpucache.flows.identify import Called
 from gpucache.flows.in_process import why
+from gpucache.flows.shared import begin, fetched
 from gpucache.flows.watcher import Why
 from gpucache.memo import Key, current_watch, lookup, note_hit
 from gpucache.placement.learned import Observation
@@ -76,16 +77,43 @@ class Launch:
     def _look_up(self) -> None:
         called = self._called = Called(self._task, self._session, self._values)
         self._future.key = Key(called.key)
-        record = None if self._watched.is_forced else lookup(self._session.store, called.key, called.root)
-        if record is not None and self._session.store.has(record.result):
-            called.record_key = record.key
-            self._settle(State.HIT, Arrived(self._session.store, record.result), record.seconds)
+        if self._hits(called):
             return
         running = self._session.in_flight.setdefault(called.key, self._future)
         if running is not self._future:
             running.add_done_callback(self._join)
             return
         self._future.add_done_callback(lambda _: self._session.in_flight.pop(called.key, None))
+        config = self._session.config
+        if not config.remote or self._watched.is_forced:
+            self._run(called)
+        elif config.runtime == "inline":  # bodies run in this thread, one after another, so nothing is asked meanwhile
+            if not fetched(self._session, called) or not self._hits(called):
+                self._run(called)
+        else:
+            asked = begin(self._session, called)
+            asked.add_done_callback(lambda _: self._go_on(called, asked))
+
+    def _hits(self, called: Called) -> bool:
+        """Whether the answer is in the store: then the future has it."""
+        record = None if self._watched.is_forced else lookup(self._session.store, called.key, called.root)
+        if record is None or not self._session.store.has(record.result):
+            return False
+        called.record_key = record.key
+        self._settle(State.HIT, Arrived(self._session.store, record.result), record.seconds)
+        return True
+
+    def _go_on(self, called: Called, asked: concurrent.futures.Future[bool]) -> None:
+        """The others have said whether they know the answer."""
+        try:
+            if self._future.cancelled() or self._session.is_closed:
+                self._fail(concurrent.futures.CancelledError(), State.SKIPPED)
+            elif asked.cancelled() or not asked.result() or not self._hits(called):
+                self._run(called)
+        except BaseException as problem:  # noqa: BLE001  # an edge, as in go()
+            self._fail(problem, State.FAILED)
+
+    def _run(self, called: Called) -> None:
         self._why = why(self._session, called, self._watched)
         self._send()
 
@@ -155,6 +183,8 @@ class Launch:
             if self._called is not None and reply.record_key is not None:
                 self._called.record_key = reply.record_key
             self._settle(reply.state, arrived, reply.saved_seconds, seconds=reply.seconds)
+            if reply.state == State.RAN and self._session.config.remote:
+                self._session.wake_remote()  # the worker noted what is to be sent, and leaves the sending to us
         except BaseException as problem:  # noqa: BLE001  # an edge, as in go()
             self._fail(problem, State.FAILED)
 

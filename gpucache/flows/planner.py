@@ -14,6 +14,7 @@ from gpucache.errors import PlanStopped, RecordCorrupt
 from gpucache.flows.future import Future, leaves_in, resolved
 from gpucache.flows.identify import Called
 from gpucache.flows.plan import PlannedCall, Verdict
+from gpucache.flows.shared import bring
 from gpucache.memo import Explanation, Kind, Reason, lookup
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Planner:
 
     def _look_up(self, task: AnyTask, called: Called) -> Any:
         store = self._session.store
+        bring(self._session, called)
         found = called.explained(store)
         record = lookup(store, called.key, called.root) if found.hit else None
         if record is not None:

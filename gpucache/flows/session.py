@@ -6,15 +6,16 @@ The one place where gpucache keeps process-wide state. Everything else gets what
 from __future__ import annotations
 
 import atexit
+import concurrent.futures
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from gpucache.config import Config, Setting
+from gpucache.config import Config, Setting, cloud_over_http
 from gpucache.fingerprint import Fingerprints
 from gpucache.flows.surroundings import variables
 from gpucache.ledger import Ledger
@@ -22,17 +23,23 @@ from gpucache.residence import Residents
 from gpucache.store import Store
 
 if TYPE_CHECKING:
-    import concurrent.futures
-
     from gpucache.flows.future import Future
     from gpucache.runtime.driver import Driver
+    from gpucache.store.remote import Remote, Settings
 
 
 class Session:
-    """A store, a runtime and what was learned of the code, under one Config. Any thread may call any method."""
+    """A store, a runtime and what was learned of the code, under one Config. Any thread may call any method.
 
-    def __init__(self, config: Config) -> None:
+    Args:
+        in_worker: The remote is left to the driver: one that asks, one that sends, and keys in one process alone.
+    """
+
+    def __init__(self, config: Config, *, in_worker: bool = False) -> None:
         self.config = config
+        self._in_worker = in_worker
+        self.is_closed = False
+        self._remote: Remote | None = None
         self.residents = Residents()
         self.in_flight: dict[bytes, Future[Any]] = {}
         self.environment: Mapping[str, str] = {}  # what workers start with
@@ -49,7 +56,31 @@ class Session:
             config.store_path,
             inline_max_bytes=config.inline_max_bytes,
             durability=config.durability,  # type: ignore[arg-type]  # the store says what it takes
+            outbox=self.wake_remote if config.remote and not config.remote_read_only else None,
         )
+
+    @property
+    def remote(self) -> Remote | None:
+        """Where results are shared, opened on first use: a run whose answers are all here never gets here.
+
+        Raises:
+            BadSetting, ExtraMissing: It can't be had as the settings say.
+        """
+        config = self.config
+        if not config.remote or self._in_worker:
+            return None
+        with self._lock:
+            if self._remote is None:
+                from gpucache.store.remote import open_remote
+
+                self._remote = open_remote(self.store, remote_settings(config))
+            return self._remote
+
+    def wake_remote(self) -> None:
+        """Results were published that others should have."""
+        remote = None if self.config.remote_read_only else self.remote
+        if remote is not None:
+            remote.wake()
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -86,14 +117,34 @@ class Session:
 
     def close(self, *, at_once: bool = False) -> None:
         """Stop the runtime, close the store. Waits for what runs; `at_once`: ends it."""
+        if self._remote is not None and not at_once:
+            concurrent.futures.wait([*self.in_flight.values()])  # the driver knows nothing of those that ask the remote
+        self.is_closed = True
         with self._lock:
             driver, self._driver = self._driver, None
         if driver is not None:
             if at_once:
                 driver.kill()
             driver.shutdown()
+        remote, self._remote = self._remote, None
+        if remote is not None:
+            remote.close(0.0 if at_once else self.config.remote_flush_s)
         if "store" in self.__dict__:
             self.store.close()
+
+
+def remote_settings(config: Config) -> Settings:
+    """What a Config says of the remote."""
+    from gpucache.store.remote import Settings
+
+    return Settings(
+        config.remote,
+        config.remote_signing_key,
+        config.remote_trusted_keys,
+        config.remote_timeout_s,
+        config.remote_read_only,
+        cloud_over_http(),
+    )
 
 
 class _Current:
@@ -112,7 +163,9 @@ def current_session() -> Session:
     return session
 
 
-def init(runtime: str | None = None, store: str | os.PathLike[str] | None = None, **settings: Setting | None) -> None:
+def init(
+    runtime: str | None = None, store: str | os.PathLike[str] | None = None, **settings: Setting | Sequence[str] | None
+) -> None:
     """Choose the runtime and the store for this process; what is not given comes from GPUCACHE_* or the defaults.
 
     Args:
@@ -158,7 +211,7 @@ def adopt(settings: bytes) -> Session:
     session = _Current.session
     if session is None or (session.config.store != config.store and session.config.store_path != config.store_path):
         with _Current.lock:
-            session = _Current.session = Session(config)
+            session = _Current.session = Session(config, in_worker=True)
     from gpucache.workers.holding import tell_residents  # here: whoever only reads the store has no use for it
 
     tell_residents(session.residents.held)

@@ -16,6 +16,7 @@ from gpucache.flows.future import Future
 from gpucache.flows.identify import Called, Code
 from gpucache.flows.options import Options, OptionsGiven
 from gpucache.flows.session import Session, current_session
+from gpucache.flows.shared import bring
 from gpucache.flows.watcher import watcher
 from gpucache.memo import Explanation, Key, forget
 
@@ -61,7 +62,9 @@ class AnyTask:
 
     def explain(self, *args: Any, **kwargs: Any) -> Explanation:
         """Whether the call would hit, and if not, what changed. Runs nothing."""
-        return self._called(args, kwargs).explained(current_session().store)
+        session, called = current_session(), self._called(args, kwargs)
+        bring(session, called)
+        return called.explained(session.store)
 
     def forget(self, *args: Any, **kwargs: Any) -> int:
         """Drop the record of the call with these arguments; without any, all of this task's. Returns how many.

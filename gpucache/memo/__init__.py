@@ -7,6 +7,7 @@ from gpucache.memo.execute import Done, ResultNotStored, Takeoff, Work, checked,
 from gpucache.memo.explain import ACCEPTED, Explanation, Kind, Reason, differences, explain
 from gpucache.memo.inputs import forget, inputs_of_parts, lookup, parts_of_inputs, remember
 from gpucache.memo.key import Identity, Key, Parts, header_of, key_of
+from gpucache.memo.sharing import fetch
 from gpucache.memo.sources import CodeChange
 from gpucache.memo.sources import changes as code_changes
 from gpucache.memo.watching import Watch, current_watch, generation_of, note_hit
@@ -34,6 +35,7 @@ __all__ = [
     "environment_text",
     "execute",
     "explain",
+    "fetch",
     "find",
     "forget",
     "generation_of",

@@ -20,7 +20,7 @@ from gpucache.errors import GpuCacheError
 from gpucache.memo.key import Parts
 from gpucache.store import Record, Store
 
-TABLE = "inputs"
+TABLE = "inputs"  # store/remote/receiving.py knows it, too, and the first four fields of an Input
 KINDS = ("file", "listing", "variable")
 LISTS_AT_MOST = 16
 """Kept for one key: a body that reads another set of files each time would fill the store with them."""
@@ -122,6 +122,8 @@ def remember(store: Store, key: bytes, inputs: Iterable[Input]) -> bytes:
     names = _names(fresh)
     others = [known for known in _lists(store, key) if _names(known) != names]
     store.table_put(TABLE, key, _encode([fresh, *others][:LISTS_AT_MOST]))
+    if store.is_shared:
+        store.to_send(key)
     return key_with(key, fresh)
 
 

@@ -56,8 +56,26 @@ class Records:
         except NOT_A_ROW:  # whole, but written by a gpucache that knows other records
             return None
 
-    def publish(self, record: Record, parts: Mapping[str, tuple[bytes, str]]) -> Record:
-        """Write a record and its key's parts; returns it as it was written.
+    def publish(
+        self,
+        record: Record,
+        parts: Mapping[str, tuple[bytes, str]],
+        *,
+        also: Callable[[RowWriter], None] | None = None,
+    ) -> Record:
+        """Write a record and its key's parts, and what `also` writes; returns it as it was written."""
+        record, write = self.writing(record, parts, also=also)
+        self._update(write)
+        return record
+
+    def writing(
+        self,
+        record: Record,
+        parts: Mapping[str, tuple[bytes, str]],
+        *,
+        also: Callable[[RowWriter], None] | None = None,
+    ) -> tuple[Record, Callable[[RowWriter], None]]:
+        """A record as publish() writes it, and the change that writes it, to be made within a transaction.
 
         A result that lies in the record whole has no row by its digest: it is as fast laid out anew, and takes no other page.
         """
@@ -77,9 +95,10 @@ class Records:
             if result is not None:
                 rows.put("values", record.result.digest, result)
             give_up_claims(rows, record.result)
+            if also is not None:
+                also(rows)
 
-        self._update(write)
-        return record
+        return record, write
 
     def forget(self, key: bytes) -> bool:
         """Drop a record; whether there was one."""

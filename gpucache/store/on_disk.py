@@ -35,6 +35,9 @@ from gpucache.store.values import Values
 
 INLINE_MAX_BYTES = 16 * 1024
 
+OUTBOX = "outbox"
+"""The table of keys whose records are to be sent to others."""
+
 ANSWER_MAX_BYTES, ANSWERS_MAX = 1024, 16384
 """Of small values decoded in this process, so many are kept: some 20 MB at most."""
 
@@ -73,6 +76,7 @@ class Store:
         content: What files of bytes are named by, and checked against: "xxh3-128", right against accident, or "blake3", against
             intent too and slower (`pip install gpucache[blake3]`). Chosen when the store is made; None: as it was, or xxh3-128.
         clock: Unix time, s.
+        outbox: What publish() writes is to be sent to others: it goes onto a list in the store, and this is called then.
 
     Raises:
         BadSetting: There is no such durability, or no such content.
@@ -88,6 +92,7 @@ class Store:
         inline_max_bytes: int = INLINE_MAX_BYTES,
         content: Literal["xxh3-128", "blake3"] | None = None,
         clock: Callable[[], float] = upkeep.wall_clock,
+        outbox: Callable[[], object] | None = None,
     ) -> None:
         if content is not None and content not in ALGORITHMS:
             raise BadSetting("content", str(content), " or ".join(ALGORITHMS))
@@ -106,6 +111,7 @@ class Store:
             clock,
             content=named_by,
             durable=durability == "durable",
+            outbox=outbox,
         )
         self._checkout = Checkout(place / "files", place / "tmp", self._link, self._is_linked, named_by.of_file)
 
@@ -119,9 +125,10 @@ class Store:
         *,
         content: Content,
         durable: bool = False,
+        outbox: Callable[[], object] | None = None,
     ) -> None:
         self.path, self.blobs, self.now = path, blobs, clock
-        self._rows = rows
+        self._rows, self._outbox = rows, outbox
         self._values = Values(rows, blobs, inline_max_bytes, clock, content=content, durable=durable)
         self._records = Records(rows, self._values.update)
         self._answers: dict[bytes, tuple[bytes, tuple[Any]]] = {}
@@ -323,6 +330,25 @@ class Store:
             self._answers[key] = row, value
         return value
 
+    def take(
+        self,
+        encoded: codec.Encoded,
+        digest: bytes,
+        record: Callable[[Manifest], Record],
+        parts: Mapping[str, tuple[bytes, str]],
+    ) -> None:
+        """Store what was computed elsewhere, bytes and record, in one transaction. It is not sent to others.
+
+        Args:
+            encoded, digest: The value as codec.encode() laid it out, checked, and its digest.
+            record: Makes the record of the value's manifest.
+
+        Raises:
+            StoreFull: Nothing was stored.
+        """
+        records = self._records
+        self._opened().write_and(digest, encoded, lambda manifest: records.writing(record(manifest), parts)[1])
+
     def publish(self, record: Record, parts: Mapping[str, tuple[bytes, str]]) -> Record:
         """Write a record and the table of parts that its key was made of; returns it as it was written.
 
@@ -330,7 +356,20 @@ class Store:
             StoreFull: Nothing was written.
         """
         self._opened()
-        return self._records.publish(record, parts)
+        if self._outbox is None:
+            return self._records.publish(record, parts)
+        written = self._records.publish(record, parts, also=lambda rows: _note_to_send(rows, record.key))
+        self._outbox()
+        return written
+
+    def to_send(self, key: bytes) -> None:
+        """Note that others should get what lies under this key."""
+        self._opened().update(lambda rows: _note_to_send(rows, key))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether what is published here is to be sent to others."""
+        return self._outbox is not None
 
     def forget(self, key: bytes) -> bool:
         """Drop a record; whether there was one. Its bytes go with the next collect()."""
@@ -445,6 +484,11 @@ def _is_immutable(value: object) -> bool:
 
 def _raw(digest: Digest | str) -> bytes:
     return (Digest.parse(digest) if isinstance(digest, str) else digest).raw
+
+
+def _note_to_send(rows: RowWriter, key: bytes) -> None:
+    """Each time with another stamp, so that who has just sent the one before does not strike this one."""
+    rows.put("rows", _table_prefix(OUTBOX) + key, os.urandom(8))
 
 
 def _table_prefix(table: str) -> bytes:

@@ -110,6 +110,51 @@ class Values:
             StoreFull, StoreUnusable: Nothing was stored.
             NotStorable: A file changed while it was copied.
         """
+        manifest, large = self._described(digest, encoded)
+        while large and not self._name(large, self._write_blobs(large)):
+            pass  # a collector removed one that was here when we looked
+        return manifest
+
+    def write_and(
+        self, digest: bytes, encoded: codec.Encoded, publish: Callable[[Manifest], Callable[[RowWriter], T]]
+    ) -> T:
+        """write(), and in the same transaction the rows that name the value: one commit, and nothing to claim.
+
+        Raises:
+            As write().
+        """
+        manifest, large = self._described(digest, encoded)
+        change = publish(manifest)
+        while True:
+            fresh = self._write_blobs(large)
+            written = self._name_and(large, fresh, change)
+            if written is not None:
+                return written[0]
+
+    def _name_and(
+        self, digests: Iterable[bytes], fresh: Mapping[bytes, BlobRow], change: Callable[[RowWriter], T]
+    ) -> tuple[T] | None:
+        """Give fresh blobs their rows and make a change with them; None if one that was here has gone since."""
+        replaced: list[BlobRow] = []
+
+        def both(rows: RowWriter) -> tuple[T] | None:
+            replaced[:] = self._put_rows(fresh, rows)
+            if any(rows.get("blobs", digest) is None for digest in digests):
+                return None
+            return (change(rows),)
+
+        try:
+            if self._durable:
+                self._flush(digests, fresh)
+            written = self.update(both)
+        except BaseException:
+            self._remove(fresh.values())
+            raise
+        self._remove(replaced)
+        return written
+
+    def _described(self, digest: bytes, encoded: codec.Encoded) -> tuple[Manifest, dict[bytes, Any]]:
+        """A value's manifest, and which of its parts are blobs."""
         refs: list[PartRef] = []
         large: dict[bytes, Any] = {}
         for part in encoded.parts:
@@ -121,9 +166,7 @@ class Values:
                 refs.append(PartRef(None, blob, nbytes))
             else:
                 refs.append(PartRef(bytes(memoryview(part).cast("B")) if nbytes else b"", None, nbytes))
-        while large and not self._name(large, self._write_blobs(large)):
-            pass  # a collector removed one that was here when we looked
-        return Manifest(digest, encoded.codec, encoded.meta, tuple(refs), encoded.pickled, encoded.nbytes)
+        return Manifest(digest, encoded.codec, encoded.meta, tuple(refs), encoded.pickled, encoded.nbytes), large
 
     def _write_blobs(self, parts: Mapping[bytes, Any]) -> dict[bytes, BlobRow]:
         """Write those that are not here."""
@@ -146,10 +189,7 @@ class Values:
         claimed_at = encode_time(self._clock())
 
         def name(rows: RowWriter) -> tuple[bool, list[BlobRow]]:
-            others = ((self.blob_row(digest, rows), row) for digest, row in fresh.items())
-            replaced = [before for before, row in others if before not in (None, row)]  # our own, if this runs again
-            for digest, row in fresh.items():
-                rows.put("blobs", digest, encode_row(row))
+            replaced = self._put_rows(fresh, rows)
             for digest in digests:
                 if rows.get("blobs", digest) is None:
                     return False, replaced
@@ -165,6 +205,14 @@ class Values:
             raise
         self._remove(replaced)  # another writer was as fast, or its file is damaged; what is open stays readable
         return are_here
+
+    def _put_rows(self, fresh: Mapping[bytes, BlobRow], rows: RowWriter) -> list[BlobRow]:
+        """Write the rows of fresh blobs; those that were there instead, whose files are needed no more."""
+        others = ((self.blob_row(digest, rows), row) for digest, row in fresh.items())
+        replaced = [before for before, row in others if before not in (None, row)]  # our own, if this runs again
+        for digest, row in fresh.items():
+            rows.put("blobs", digest, encode_row(row))
+        return replaced
 
     def _flush(self, digests: Iterable[bytes], fresh: Mapping[bytes, BlobRow]) -> None:
         """Bring blobs to the disk before their rows, also those that someone less careful wrote."""

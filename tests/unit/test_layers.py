@@ -27,6 +27,8 @@ HOMES = {
     # Recognising a tensor never imports torch: a value can be one only if torch is in sys.modules already.
     "torch": {"digests/of_torch.py", "codec/tensor.py", "demo/"},
     "pandas": {"digests/of_pandas.py", "demo/"},
+    "obstore": {"store/remote/bucket.py"},
+    "cryptography": {"store/remote/signing.py"},
     "sqlite3": set(),
 }
 
