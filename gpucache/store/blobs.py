@@ -111,7 +111,7 @@ class Blobs:
         try:
             os.fdatasync(descriptor)
             for folder in ((self._blobs / row.name).parent, self._blobs):
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError as problem:
             raise self._told(problem, row.nbytes) from problem
         finally:
@@ -145,8 +145,13 @@ class Blobs:
                     raise self._corrupt(row, "its content is not what its digest says")
                 row = BlobRow(row.name, row.nbytes, stamp, boot_id())
             return (Mapping(descriptor, row.nbytes, writable) if row.nbytes else b""), row
+        except OSError as problem:
+            if problem.errno not in UNREADABLE:
+                raise  # no address space left, say
+            raise self._corrupt(row, f"it can't be mapped: {problem.strerror}") from problem
         finally:
-            os.close(descriptor)
+            with suppress(OSError):  # closed all the same, and only read
+                os.close(descriptor)
 
     def _descriptor(self, row: BlobRow) -> int:
         try:
@@ -268,7 +273,8 @@ def _digest(descriptor: int) -> bytes | None:
         return None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a directory to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from gpucache.errors import StoreFormatUnknown, StoreUnusable
 from gpucache.events import Degraded, hooks
+from gpucache.store.blobs import sync_folder
 
 FORMAT = 1
 MARKER = "format.json"
@@ -30,7 +32,7 @@ def prepare(path: Path) -> None:
     """
     marker = path / MARKER
     try:
-        if marker.exists():
+        if _is_marked(marker):
             _check_format(path, marker)
         elif path.exists():
             _adopt(path)
@@ -39,7 +41,7 @@ def prepare(path: Path) -> None:
             raise StoreUnusable(str(path), "it can't be written", REMEDY)
         for name in FOLDERS:
             (path / name).mkdir(mode=0o700, exist_ok=True)
-        if not marker.exists():
+        if not _is_marked(marker):
             _mark(path, marker)
             _warn_of_remote(path)
     except StoreUnusable:
@@ -75,9 +77,24 @@ def _adopt(path: Path) -> None:
 
 
 def _mark(path: Path, marker: Path) -> None:
+    """Bytes before the name, and both before anything is acknowledged: a power cut would leave an empty marker."""
     temporary = path / "tmp" / secrets.token_hex(8)
-    temporary.write_bytes(msgspec.json.encode({"gpucache_store": True, "format": FORMAT}))
+    with temporary.open("wb") as file:
+        file.write(msgspec.json.encode({"gpucache_store": True, "format": FORMAT}))
+        file.flush()
+        os.fsync(file.fileno())
     temporary.rename(marker)
+    sync_folder(path)
+    with suppress(OSError):  # a directory of others may be passed through and not opened
+        sync_folder(path.parent)
+
+
+def _is_marked(marker: Path) -> bool:
+    """Whether the store says its format. An empty marker is what a power cut left of one that was not synced."""
+    try:
+        return marker.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _check_format(path: Path, marker: Path) -> None:
