@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +154,7 @@ def read_damaged(path: Path, seed: int, say: Say) -> None:
     _mutate(path, "relaxed", seed, say)
 
 
-def witness(path: Path, steps: list[int], say: Say, *, may_miss: bool) -> None:
+def witness(path: Path, steps: Iterable[int], say: Say, *, may_miss: bool) -> None:
     """Open the store afresh and say what is wrong: a record lost, a wrong value, a hang, something left after a sweep."""
     hooks.remove(log_event)
     started_at = time.monotonic()

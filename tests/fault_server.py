@@ -187,7 +187,9 @@ def _serve(folder: Path) -> None:
         acknowledged = [int(line.split()[1]) for line in said if line.startswith("ack ")]
         old = range(OLD) if operation.old else ()
 
-        def look(say: Callable[[str], None], steps: list[int] = [*old, *acknowledged], may: bool = may_miss) -> None:
+        def look(
+            say: Callable[[str], None], steps: tuple[int, ...] = (*old, *acknowledged), may: bool = may_miss
+        ) -> None:
             witness(path, steps, say, may_miss=may)
 
         found, status, is_hung = _in_child(look, BUSY_S)

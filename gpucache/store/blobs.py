@@ -93,10 +93,12 @@ class Blobs:
             os.rename(temporary, final)
             status = os.stat(final)
         except OSError as problem:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that fails keeps it until it is swept
+                temporary.unlink(missing_ok=True)
             raise self._told(problem, nbytes) from problem
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that fails keeps it until it is swept
+                temporary.unlink(missing_ok=True)
             raise
         return BlobRow(name, status.st_size, _stamp(status), boot_id())
 
@@ -115,7 +117,8 @@ class Blobs:
         except OSError as problem:
             raise self._told(problem, row.nbytes) from problem
         finally:
-            os.close(descriptor)
+            with suppress(OSError):  # fdatasync has said what there was to say
+                os.close(descriptor)
 
     def _told(self, problem: OSError, nbytes: int) -> OSError:
         """What a failed write means to our caller."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -100,10 +100,9 @@ def collect(store: Store, *, max_bytes: int | None, apply: bool) -> CollectRepor
 def _remove_files(store: Store, plan: _Plan) -> None:
     """Remove what no row names any more; what can't be removed now is a stray, and goes another time."""
     last: OSError | None = None
-    for remove in (
-        *(partial(store.blobs.remove, candidate.row) for candidate in (*plan.unnamed, *plan.evicted)),
-        *(stray.remove for stray in plan.strays),
-    ):
+    removals: list[Callable[[], None]] = [stray.remove for stray in plan.strays]
+    removals += [partial(store.blobs.remove, candidate.row) for candidate in (*plan.unnamed, *plan.evicted)]
+    for remove in removals:
         try:
             remove()
         except OSError as problem:
