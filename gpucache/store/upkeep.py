@@ -100,7 +100,7 @@ def collect(store: Store, *, max_bytes: int | None, apply: bool) -> CollectRepor
 def _remove_files(store: Store, plan: _Plan) -> None:
     """Remove what no row names any more; what can't be removed now is a stray, and goes another time."""
     last: OSError | None = None
-    removals: list[Callable[[], None]] = [stray.remove for stray in plan.strays]
+    removals: list[Callable[[], object]] = [stray.remove for stray in plan.strays]
     removals += [partial(store.blobs.remove, candidate.row) for candidate in (*plan.unnamed, *plan.evicted)]
     for remove in removals:
         try:
