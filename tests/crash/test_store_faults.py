@@ -49,6 +49,6 @@ def test_the_calls_of_a_durable_put_are_seen(server: FaultServer) -> None:
 def test_a_mutated_index_gives_no_wrong_value(server: FaultServer) -> None:
     """What is read from it is right or missing, and whoever reads it is not killed."""
     problems = []
-    for seed in range(DAMAGED):
+    for seed in (*range(DAMAGED), 80):  # 80: pages that lead in a circle, which was copied for ever
         problems += [f"seed {seed}: {problem}" for problem in server.run(Plan(DAMAGED_INDEX, at=seed)).problems]
     assert problems == []
