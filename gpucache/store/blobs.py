@@ -94,10 +94,12 @@ class Blobs:
             os.rename(temporary, final)
             status = os.stat(final)
         except OSError as problem:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that fails keeps it until it is swept
+                temporary.unlink(missing_ok=True)
             raise self._told(problem, nbytes) from problem
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that fails keeps it until it is swept
+                temporary.unlink(missing_ok=True)
             raise
         return BlobRow(name, status.st_size, _stamp(status), boot_id())
 
@@ -112,11 +114,12 @@ class Blobs:
         try:
             os.fdatasync(descriptor)
             for folder in ((self._blobs / row.name).parent, self._blobs):
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError as problem:
             raise self._told(problem, row.nbytes) from problem
         finally:
-            os.close(descriptor)
+            with suppress(OSError):  # fdatasync has said what there was to say
+                os.close(descriptor)
 
     def _told(self, problem: OSError, nbytes: int) -> OSError:
         """What a failed write means to our caller."""
@@ -146,8 +149,13 @@ class Blobs:
                     raise self._corrupt(row, "its content is not what its digest says")
                 row = BlobRow(row.name, row.nbytes, stamp, boot_id())
             return (Mapping(descriptor, row.nbytes, writable) if row.nbytes else b""), row
+        except OSError as problem:
+            if problem.errno not in UNREADABLE:
+                raise  # no address space left, say
+            raise self._corrupt(row, f"it can't be mapped: {problem.strerror}") from problem
         finally:
-            os.close(descriptor)
+            with suppress(OSError):  # closed all the same, and only read
+                os.close(descriptor)
 
     def _descriptor(self, row: BlobRow) -> int:
         try:
@@ -268,7 +276,8 @@ def _old(entry: os.DirEntry[str], than: float) -> Iterator[Stray]:
             yield Stray(status.st_size, partial(Path(entry.path).unlink, missing_ok=True))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a directory to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

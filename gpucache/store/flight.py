@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from gpucache.errors import StoreUnusable
@@ -70,6 +70,12 @@ class Flight(AbstractContextManager[bool]):
         self._open()
         try:
             is_held = self._wait()
+        except OSError as problem:
+            self._close()
+            why = problem.strerror or str(problem)
+            raise StoreUnusable(
+                str(self._locks), f"no lock: {why}", "look at its disk, or put it elsewhere"
+            ) from problem
         except BaseException:
             self._close()
             raise
@@ -116,7 +122,8 @@ class Flight(AbstractContextManager[bool]):
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         _held.discard(descriptor)
-        os.close(descriptor)
+        with suppress(OSError):  # a close that fails has closed all the same, and let the lock go
+            os.close(descriptor)
 
     def _wait(self) -> bool:
         if self._timeout_s is None:

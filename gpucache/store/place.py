@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from gpucache.digests import ALGORITHM
 from gpucache.errors import StoreFormatUnknown, StoreUnusable
 from gpucache.events import Degraded, hooks
+from gpucache.store.blobs import sync_folder
 from gpucache.store.hashing import ALGORITHMS, Content
 
 FORMAT = 1
@@ -42,7 +44,7 @@ def prepare(path: Path, content: str | None = None) -> str:
     """
     marker = path / MARKER
     try:
-        if marker.exists():
+        if _is_marked(marker):
             _content_of(path, marker, content)
         elif path.exists():
             _adopt(path)
@@ -51,7 +53,7 @@ def prepare(path: Path, content: str | None = None) -> str:
             raise StoreUnusable(str(path), "it can't be written", REMEDY)
         for name in FOLDERS:
             (path / name).mkdir(mode=0o700, exist_ok=True)
-        if not marker.exists():
+        if not _is_marked(marker):
             _mark(path, marker, content or ALGORITHM)
             _warn_of_remote(path)
         return _content_of(path, marker, content)  # another process may have been first
@@ -101,16 +103,30 @@ def _adopt(path: Path) -> None:
 
 
 def _mark(path: Path, marker: Path, content: str) -> None:
+    """Bytes before the name, and both before anything is acknowledged: a power cut would leave an empty marker."""
     named = {"format": FORMAT} if content == ALGORITHM else {"format": FORMAT_WITH_CONTENT, "content": content}
     temporary = path / "tmp" / secrets.token_hex(8)
-    temporary.write_bytes(msgspec.json.encode({"gpucache_store": True, **named}))
+    with temporary.open("wb") as file:
+        file.write(msgspec.json.encode({"gpucache_store": True, **named}))
+        file.flush()
+        os.fsync(file.fileno())
     try:
         os.link(temporary, marker)  # unlike rename, it does not replace another's
-    except FileExistsError:
-        pass
-    except OSError:
-        temporary.rename(marker)  # a file system without links
+    except OSError:  # there is one, or a file system without links
+        if not _is_marked(marker):
+            temporary.rename(marker)
     temporary.unlink(missing_ok=True)
+    sync_folder(path)
+    with suppress(OSError):  # a directory of others may be passed through and not opened
+        sync_folder(path.parent)
+
+
+def _is_marked(marker: Path) -> bool:
+    """Whether the store says its format. An empty marker is what a power cut left of one that was not synced."""
+    try:
+        return marker.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _content_of(path: Path, marker: Path, wanted: str | None) -> str:

@@ -84,6 +84,8 @@ def copy_rows(source: Path, target: Path, database: str, *, backwards: bool) -> 
             rows = Transaction(reading, {database: damaged.open_db(database.encode(), txn=reading, create=False)})
             after: bytes | None = None
             while page := rows.page(database, b"", after, reverse=backwards):
+                if after is not None and (page[-1][0] >= after if backwards else page[-1][0] <= after):
+                    return copied, False  # damaged pages lead in a circle
                 with into.begin(write=True) as writing:
                     for key, row in page:
                         if body_of(database, key, row) is not None:

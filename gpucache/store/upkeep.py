@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from gpucache.codec.file import NAME as FILE
-from gpucache.errors import StoreFull
+from gpucache.errors import StoreFull, StoreUnusable
 from gpucache.store.eviction import Candidate, victims
 from gpucache.store.record import (
     BlobRow,
@@ -93,11 +94,23 @@ def collect(store: Store, *, max_bytes: int | None, apply: bool) -> CollectRepor
     except StoreFull:
         _make_room_for_rows(store, max_bytes)
         plan = store.rows.update(decide_and_drop)
-    for candidate in (*plan.unnamed, *plan.evicted):
-        store.blobs.remove(candidate.row)
-    for stray in plan.strays:
-        stray.remove()
+    _remove_files(store, plan)
     return _report(plan, applied=True)
+
+
+def _remove_files(store: Store, plan: _Plan) -> None:
+    """Remove what no row names any more; what can't be removed now is a stray, and goes another time."""
+    last: OSError | None = None
+    removals: list[Callable[[], object]] = [stray.remove for stray in plan.strays]
+    removals += [partial(store.blobs.remove, candidate.row) for candidate in (*plan.unnamed, *plan.evicted)]
+    for remove in removals:
+        try:
+            remove()
+        except OSError as problem:
+            last = problem
+    if last is not None:
+        why = f"a file can't be removed: {last.strerror or last}"
+        raise StoreUnusable(str(store.path), why, "look at its disk, and collect again") from last
 
 
 def _make_room_for_rows(store: Store, max_bytes: int | None) -> None:
@@ -106,10 +119,7 @@ def _make_room_for_rows(store: Store, max_bytes: int | None) -> None:
     What was planned outside the transaction may just have been claimed. Its claim then names a file that is gone: a miss.
     """
     plan = _plan(store, store.rows, max_bytes)
-    for stray in plan.strays:
-        stray.remove()
-    for candidate in (*plan.unnamed, *plan.evicted):
-        store.blobs.remove(candidate.row)
+    _remove_files(store, plan)
 
 
 @dataclass(slots=True)
