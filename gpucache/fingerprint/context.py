@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 import types
 
@@ -67,13 +68,28 @@ class Context:
         return form_of_code(function.__code__), f"{function_label(function)} {why}"
 
     def is_project_class(self, cls: type) -> bool:
-        """Whether a class is defined in the project."""
-        return self.project.has_module(cls.__module__)
+        """Whether a class is defined in the project; one that exec() made in a namespace without a name is, too."""
+        module = cls.__module__
+        if module == "builtins":
+            return "__module__" in vars(cls) and getattr(builtins, cls.__name__, None) is not cls and _has_python(cls)
+        return self.project.has_module(module) or (module not in sys.modules and self.project.has_code_of(module))
 
     def is_project_function(self, function: types.FunctionType) -> bool:
-        """Whether a function's code is the project's; generated code is its module's."""
-        file, module = function.__code__.co_filename, str(function.__globals__.get("__name__"))
+        """Whether a function's code is the project's; generated code is its module's, and ours if it has none."""
+        file, module = function.__code__.co_filename, function.__globals__.get("__name__")
         if file.startswith("/"):
-            is_ours = self.project.has_file(file) or self.project.follows(module)
-            return is_ours and module.partition(".")[0] != "gpucache"
-        return self.project.has_module(module)
+            is_ours = self.project.has_file(file) or self.project.follows(str(module))
+            return is_ours and str(module).partition(".")[0] != "gpucache"
+        return not _is_generated(function, module) and self.project.has_code_of(module)
+
+
+def _is_generated(function: types.FunctionType, module: object) -> bool:
+    """Whether a library wrote this function's text: what it wrote follows from what it was given, which counts."""
+    return str(module).startswith("namedtuple_") or function.__code__.co_filename.startswith(_GENERATED)
+
+
+_GENERATED = ("<attrs generated", "<decorator-gen", "<__array_function__", "<frozen", "<makefun-gen")
+
+
+def _has_python(cls: type) -> bool:
+    return any(isinstance(value, types.FunctionType | staticmethod | classmethod) for value in vars(cls).values())

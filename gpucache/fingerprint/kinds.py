@@ -98,7 +98,7 @@ def _describe_class(walk: Walk, cls: type, _label: str, items: list[Item]) -> No
 
 def _describe_module(walk: Walk, module: types.ModuleType, label: str, items: list[Item]) -> None:
     file = getattr(module, "__file__", None)
-    if not walk.context.project.has_module(module.__name__):
+    if not walk.context.project.has(module):
         items.append(walk.outside(module.__name__))
     elif isinstance(file, str) and is_compiled(file):
         items.append(walk.extension(file))

@@ -55,6 +55,23 @@ class Project:
                 self._modules[name] = known
         return known
 
+    def has(self, module: types.ModuleType) -> bool:
+        """Whether a module is the project's, also one that no import leads to: loaded from its path, or made by hand."""
+        if sys.modules.get(module.__name__) is module:
+            return self.has_module(module.__name__)
+        file = getattr(module, "__file__", None)
+        return self.has_file(file) if isinstance(file, str) else not self._is_known(module.__name__)
+
+    def has_code_of(self, name: object) -> bool:
+        """Whether code that is in no file, of a module of this name, is the project's: if the module is, or if there is none."""
+        return not isinstance(name, str) or self.has_module(name) or not self._is_known(name)
+
+    @staticmethod
+    def _is_known(name: str) -> bool:
+        """Whether a module of this name, or the package that it says it lies in, is there to be imported."""
+        top = name.partition(".")[0]
+        return top in sys.modules or top in sys.builtin_module_names or find_spec(top) is not None
+
     def _has_file(self, file: str) -> bool:
         real = os.path.realpath(file)
         if self._roots and real.startswith(self._roots):
@@ -70,7 +87,19 @@ class Project:
         if self.follows(name) or name in ("__main__", "__mp_main__"):
             return True
         file = file_of_module(name)  # not by name: a project may have a queue.py of its own
-        return file is not None and self.has_file(file)
+        return self.has_file(file) if file is not None else _is_made_by_hand(name)
+
+
+def _is_made_by_hand(name: str) -> bool:
+    """Whether a module came from no file and from no loader: types.ModuleType(...), put into sys.modules by the program.
+
+    Within a package it is the package's; modules that extensions make for themselves have no code in Python.
+    """
+    module = sys.modules.get(name)
+    if not isinstance(module, types.ModuleType) or "." in name or name in sys.builtin_module_names:
+        return False
+    has_loader = getattr(module, "__spec__", None) is not None or getattr(module, "__loader__", None) is not None
+    return not has_loader and any(isinstance(value, types.FunctionType | type) for value in vars(module).values())
 
 
 @cache

@@ -109,7 +109,7 @@ class References:
 
     def _follow_object(self, obj: object, label: str, attrs: tuple[str, ...]) -> Target:
         while isinstance(obj, types.ModuleType):
-            if not self._project.has_module(obj.__name__):
+            if not self._project.has(obj):
                 return self._follow_library(obj, label, attrs)
             if not attrs:
                 break

@@ -9,6 +9,7 @@ how to run (PATH, OMP_NUM_THREADS).
 from __future__ import annotations
 
 import dis
+import importlib.util
 import os
 import stat
 import sys
@@ -271,8 +272,8 @@ class _Environ(os._Environ):  # type: ignore[type-arg]  # noqa: SLF001  # generi
     """os.environ, which tells who watches what is looked up."""
 
     def __getitem__(self, key: Any) -> Any:
-        if _active and type(key) is str:
-            _looked_up(key, sys._getframe(1))  # noqa: SLF001  # who asks is what is asked here
+        if _active and type(key) in (str, bytes):
+            _looked_up(os.fsdecode(key), sys._getframe(1))  # noqa: SLF001  # who asks is what is asked here
         return super().__getitem__(key)
 
 
@@ -280,7 +281,7 @@ def _install() -> None:
     if type(os.environ) is not _Environ:
         with _starting:
             if type(os.environ) is not _Environ:
-                os.environ.__class__ = _Environ
+                os.environ.__class__ = os.environb.__class__ = _Environ
                 _audit.install(_heard)
 
 
@@ -297,8 +298,14 @@ def _looked_up(name: str, frame: types.FrameType | None) -> None:
     at = frame
     while at is not None and at.f_code.co_filename in _ENVIRON_CODE:
         at = at.f_back
-    if at is None or frame is None or not _is_subscript(frame):
-        return  # the whole environment is copied, for a subprocess: nobody says that this name is read
+    if at is None or frame is None:
+        return
+    if not _is_subscript(
+        frame
+    ):  # the whole environment is copied, for a subprocess perhaps: nobody says that this name is read
+        for watch in _watches():
+            watch.notes[_WHOLE_ENVIRONMENT] = None
+        return
     for watch in _watches():
         watch.read_variable(name, at)
 
@@ -310,6 +317,7 @@ def _is_subscript(frame: types.FrameType) -> bool:
     return frame.f_lasti >= 0 and code.co_code[frame.f_lasti] in _SUBSCRIPT
 
 
+_WHOLE_ENVIRONMENT = "it copies the whole environment, and its variables are not counted"
 _ABC_FILE = Mapping.get.__code__.co_filename
 _ENVIRON_CODE = frozenset({_ABC_FILE, os.getenv.__code__.co_filename})
 
@@ -359,7 +367,15 @@ def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.Fra
     elif event in ("os.mkdir", "os.rename") or (event == "open" and _is_written(arguments[2])):
         watch.made(path)
     else:
-        watch.read_path("file", path, frame)
+        watch.read_path("file", _source_of(path), frame)
+
+
+def _source_of(path: str) -> str:
+    """Of bytecode that stands for a source file, that file: an edit changes it, and the bytecode only when it is loaded next."""
+    try:
+        return importlib.util.source_from_cache(path) if path.endswith(".pyc") else path
+    except (ValueError, NotImplementedError):
+        return path
 
 
 def _path_of_descriptor(descriptor: object) -> str:
@@ -377,10 +393,20 @@ def _is_incidental(frame: types.FrameType | None) -> bool:
     """Whether this is an import, or a traceback's look at the source."""
     while frame is not None and not _is_ours(frame):
         file = frame.f_code.co_filename
-        if file.startswith("<frozen importlib") or file.endswith(_SOURCE_READERS):
+        if file.startswith(_IMPORTLIB):
+            return not _is_loaded_by_hand(frame)
+        if file.endswith(_SOURCE_READERS):
             return not (file.endswith("linecache.py") and _is_inspected(frame))
         frame = frame.f_back
     return False
+
+
+def _is_loaded_by_hand(frame: types.FrameType) -> bool:
+    """Whether the body itself executes a module from its file (loader.exec_module): no import, whose code the key has."""
+    outermost, at = frame, frame.f_back
+    while at is not None and at.f_code.co_filename.startswith(_IMPORTLIB):
+        outermost, at = at, at.f_back
+    return outermost.f_code.co_name == "exec_module"
 
 
 def _is_ours(frame: types.FrameType) -> bool:
@@ -388,6 +414,7 @@ def _is_ours(frame: types.FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).startswith("gpucache.")
 
 
+_IMPORTLIB = "<frozen importlib"
 _SOURCE_READERS = (f"{os.sep}linecache.py", f"{os.sep}tokenize.py")
 
 
