@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from gpucache.digests import value_digest
 from gpucache.fingerprint.project import root_of
 from gpucache.flows.binding import Binder
 from gpucache.flows.by_name import imported, named
+from gpucache.flows.resident_state import state_of
 from gpucache.flows.session import current_session
 from gpucache.flows.sizes import parse_bytes
 from gpucache.memo import Watch, generation_of
@@ -56,7 +58,13 @@ class Resident(Generic[P, R]):
         key = (symbols.of(self.fn).digest, generation_of(self.fn.__code__), kwargs.get("device"), identities)
         return cast(
             "R",
-            session.residents.get(key, self.name, lambda: self._load(args, kwargs), self.gpu_memory_bytes),
+            session.residents.get(
+                key,
+                self.name,
+                lambda: self._load(args, kwargs),
+                self.gpu_memory_bytes,
+                state=partial(state_of, symbols),
+            ),
         )
 
     def _load(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:

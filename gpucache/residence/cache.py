@@ -27,12 +27,18 @@ class Held:
         value: What it gave.
         load_s: How long loading took, s: what keeping it saves each call.
         gpu_memory_bytes: What the loader declared, None if nothing.
+        state: What it was when it was loaded, as the caller can tell; None if it can't.
     """
 
     name: str
     value: object
     load_s: float
     gpu_memory_bytes: int | None
+    state: object = None
+
+
+def _unknown(_: object) -> None:
+    """What a value is can't be told."""
 
 
 class Residents:
@@ -44,11 +50,27 @@ class Residents:
         self._lock = threading.Lock()
         self._policy: Policy = BlendedFrequency()
 
-    def get(self, key: Hashable, name: str, load: Callable[[], object], gpu_memory_bytes: int | None = None) -> object:
-        """The value under `key`, loaded now if it is not here. What load() raises passes; nothing is kept then."""
+    def get(
+        self,
+        key: Hashable,
+        name: str,
+        load: Callable[[], object],
+        gpu_memory_bytes: int | None = None,
+        state: Callable[[object], object] = _unknown,
+    ) -> object:
+        """The value under `key`, loaded now if it is not here. What load() raises passes; nothing is kept then.
+
+        Args:
+            state: What a value is now, as far as that can be told in little time; None if it can't. A value that is not what it was
+                when it was loaded is dropped, and loaded anew: someone changed it, and nobody else shall get that.
+        """
         with self._lock:
             self._policy.asked(key)
         held = self._held.get(key)
+        if held is not None and held.state is not None and state(held.value) != held.state:
+            hooks.emit(Degraded(f"resident {name!r} is loaded anew", "a task changed it; work on a copy of it"))
+            self.drop(key)
+            held = None
         if held is not None:
             return held.value
         with self._lock:
@@ -58,7 +80,7 @@ class Residents:
             if held is None:
                 started = time.perf_counter()
                 value = self._load(name, load)
-                held = Held(name, value, time.perf_counter() - started, gpu_memory_bytes)
+                held = Held(name, value, time.perf_counter() - started, gpu_memory_bytes, state(value))
                 self._held[key] = held
         return held.value
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gzip
 import random
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import residence_gentd26
 from gpucache.events import Degraded, Event, hooks
+from gpucache.fingerprint import Fingerprints
+from gpucache.flows.resident_state import state_of
 from gpucache.residence import BlendedFrequency, Residents
 from gpucache.residence.replay import Request, replay_in_time
 from gpucache.runtime.actions import Start, Stop
@@ -144,3 +149,31 @@ def test_the_benchmark_reads_a_trace_of_that_form(tmp_path: Path) -> None:
     assert (len(requests), load_s) == (1000, 22.0)
     assert rows["optimum"]["8"] < rows["gpucache"]["8"] < rows["LRU"]["8"]
     assert "| gpucache | 60 s |" in (tmp_path / "RESIDENCE.md").read_text()
+
+
+def test_what_a_task_changed_is_no_other_tasks_input(said: list[Event]) -> None:
+    """A resident that is not what it was when it was loaded is loaded anew, and whoever has it still keeps his own."""
+    residents, symbols = Residents(), Fingerprints()
+
+    def get() -> dict[str, int]:
+        found = residents.get("settings", "settings", lambda: {"scale": 1}, state=partial(state_of, symbols))
+        assert isinstance(found, dict)
+        return found
+
+    mine = get()
+    assert get() is mine
+    mine["scale"] = 100
+
+    assert get() == {"scale": 1}
+    assert mine == {"scale": 100}
+    assert [event.what for event in said if isinstance(event, Degraded)] == ["resident 'settings' is loaded anew"]
+
+
+def test_the_state_of_what_is_large_or_strange_is_not_asked_for() -> None:
+    """Looking at it at each use would cost more than it saves: those are the user's to leave alone."""
+    symbols = Fingerprints()
+
+    assert state_of(symbols, {"a": [1, 2.5, "x", None], "b": np.arange(10)}) is not None
+    assert state_of(symbols, np.zeros(2**20)) is None
+    assert state_of(symbols, list(range(10**6))) is None
+    assert state_of(symbols, threading.Lock()) is None
