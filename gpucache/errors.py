@@ -142,6 +142,20 @@ class ArgumentMutated(GpuCacheError):
         return f"task {self.task!r} changed {self.name!r} while it ran, so its result was not stored; {self.remedy}"
 
 
+class CodeDiffers(GpuCacheError):
+    """A call was not run: the worker has other code, or other constants, than the program that asked for it."""
+
+    def __init__(self, task: str, names: tuple[str, ...]) -> None:
+        self.task, self.names = task, names
+        super().__init__(task, names)
+
+    def __str__(self) -> str:
+        return (
+            f"task {self.task!r} was not run: {', '.join(self.names)} is not in the worker what it is here; what a program changes in "
+            "its modules while it runs does not reach workers: pass it as an argument, or call the task in this process"
+        )
+
+
 class ValidationFailed(GpuCacheError):
     """A task's own `validate` refused its result. The result was neither stored nor passed on."""
 

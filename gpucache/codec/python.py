@@ -20,6 +20,7 @@ import msgspec
 from gpucache.codec import main_class, tensor
 from gpucache.codec.kinds import BULK_FROM_BYTES, Encoded, OpenPart, type_name
 from gpucache.digests import File
+from gpucache.digests.of_objects import forgotten
 from gpucache.errors import NotStorable, RecordCorrupt
 
 NAME = "python"
@@ -36,6 +37,12 @@ _REMEDIES: tuple[tuple[Any, str], ...] = (
     (File, "return the File or the Dir itself, or one Dir with all of them"),
     (memoryview, "return bytes(...) or an array"),
 )
+
+
+def _forgets(value: Any) -> bool:
+    """Whether an array has attributes that a class of the user's adds, and that ndarray's own reduce knows nothing of."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray) and bool(forgotten(type(value), value))
 
 
 class _Refused(Exception):  # carries a refusal out of pickle, whose own errors say less
@@ -120,6 +127,8 @@ def _pickler() -> Any:
                     raise _Refused(value, "it is an open file")
                 if isinstance(value, memoryview):
                     raise _Refused(value, "it would come back as bytes")
+                if _forgets(value):
+                    raise _Refused(value, "its attributes would be lost: give its class __reduce__ and __setstate__")
                 found = self._torchs(value) if "torch" in sys.modules else NotImplemented
                 return super().reducer_override(value) if found is NotImplemented else found
 

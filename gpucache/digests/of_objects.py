@@ -146,7 +146,7 @@ def _reduced(walker: Walker, value: Any) -> None:
     _stream(walker, items)
     _stream(walker, pairs)
     walker.child(".__reduce_ex__()[5]", setter)
-    state(walker, None if reducer is not None else _forgotten(kind, value))
+    state(walker, None if reducer is not None else forgotten(kind, value))
 
 
 def _global(walker: Walker, value: Any, name: str) -> None:
@@ -164,7 +164,7 @@ def _stream(walker: Walker, items: Iterable[Any] | None) -> None:
         walker.child((index,), item)
 
 
-def _forgotten(kind: type, value: Any) -> object:
+def forgotten(kind: type, value: Any) -> object:
     """The attributes that a subclass added and that the reduce it inherited can't know of; None where it knows all."""
     home = next(base for base in kind.__mro__ if "__reduce_ex__" in base.__dict__ or "__reduce__" in base.__dict__)
     if home is object:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gpucache.errors import CodeDiffers
 from gpucache.events import Degraded, State, hooks
 from gpucache.flows.demands import input_bytes, next_demand, observe
 from gpucache.flows.future import Arrived, Future, futures_in
@@ -56,6 +57,7 @@ class Launch:
         self._called: Called | None = None
         self._why = Why()
         self._watch = current_watch()  # of the body that submits this, if one does
+        self._is_renewed = False
         self._learned_bytes: int | None = None  # what was asked for because earlier calls took so much
 
     def go(self) -> None:
@@ -154,7 +156,19 @@ class Launch:
         return asked if self._learned_bytes is None else replace(asked, gpu_memory_bytes=self._learned_bytes)
 
     def _runs_again(self, problem: BaseException) -> bool:
-        """Whether the call was sent once more, alone: it ran out of a memory that was learned and not declared."""
+        """Whether the call was sent once more.
+
+        To a fresh worker: an earlier call had changed a global that this one reads. Or alone on a GPU: it ran out of a memory that
+        was learned and not declared.
+        """
+        if isinstance(problem, CodeDiffers) and not self._is_renewed:
+            self._is_renewed = True
+            hooks.emit(
+                Degraded("workers are replaced", f"in one {', '.join(problem.names)} was changed by an earlier call")
+            )
+            self._session.driver.renew_workers()
+            self._send()
+            return True
         given_bytes = self._learned_bytes
         if given_bytes is None or not is_out_of_memory(problem):
             return False

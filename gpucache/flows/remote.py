@@ -7,10 +7,12 @@ handed back but never recorded under that key.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpucache.digests import combine, value_digest
+from gpucache.errors import CodeDiffers
 from gpucache.events import Degraded, State, hooks
 from gpucache.flows.cells import Texts, learn, send
 from gpucache.flows.future import Future, resolved
@@ -120,8 +122,9 @@ def run_parcel(packed: Parcel) -> Reply:
     learn(store, packed.texts, session.fingerprints(follow_of(task)))
     code = None if packed.key is None else task.code(session)
     key = packed.key if code is None or _code_digest(task, code.fingerprint) == packed.code else None
-    if key != packed.key:
-        hooks.emit(Degraded(f"task {task.name!r}", "its code in the worker differs from the caller's; not recorded"))
+    if code is not None and key is None:
+        _refuse_other_code(packed, code.fingerprint)
+        hooks.emit(Degraded(f"task {task.name!r}", "the worker has other versions of its packages; not recorded"))
     symbols = session.fingerprints() if code is None else code.fingerprints
     measure, note = Measure(), dict[str, str | float | int]()
 
@@ -175,6 +178,22 @@ def _code_digest(task: AnyTask, fingerprint: Fingerprint) -> bytes:
         name: digest for name, (digest, _) in fingerprint.parts.items() if not name.startswith(("package:", "python"))
     }
     return combine(*(item for name, digest in sorted(own.items()) for item in (name.encode(), digest)))
+
+
+def _refuse_other_code(packed: Parcel, fingerprint: Fingerprint) -> None:
+    """Other versions of packages are the cluster's business. Other code, or another constant, gives another value.
+
+    Raises:
+        CodeDiffers: There is some.
+    """
+    there, here = _own_parts(packed.parts), _own_parts(fingerprint.parts)
+    names = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+    if names:
+        raise CodeDiffers(packed.task.name, tuple(name.partition(":")[2] for name in names))
+
+
+def _own_parts(parts: Mapping[str, tuple[bytes, str]]) -> dict[str, bytes]:
+    return {name: digest for name, (digest, _) in parts.items() if name.startswith(("code:", "const:", "closure:"))}
 
 
 def _travelling(value: Any) -> Any:

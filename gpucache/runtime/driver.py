@@ -166,6 +166,10 @@ class Driver:
         self._step(events.Submitted(ask), Entry(future, payload, store, name, run))
         return future
 
+    def renew_workers(self) -> None:
+        """Calls from now on go to workers that are started from now on; the others end when they are idle."""
+        self._shipment.renew()
+
     def shutdown(self, *, wait: bool = True, cancel_futures: bool = False) -> None:
         """Take no more calls; end the workers when those that are there have ended.
 

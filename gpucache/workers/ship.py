@@ -74,6 +74,11 @@ class Shipment:
                 self._grow()
             return self.generation
 
+    def renew(self) -> None:
+        """Begin a new generation: workers of before took something in that the program has not."""
+        with self._lock:
+            self._restart()
+
     def modules_since(self, generation: int, count: int) -> tuple[Module, ...]:
         """The modules of a generation after its first `count`."""
         with self._lock:

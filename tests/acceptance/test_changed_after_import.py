@@ -46,3 +46,51 @@ def test_worker_runs_what_was_imported(tmp_path: Path) -> None:
     )
 
     assert done.stdout.split()[:1] == ["106"], done.stderr
+
+
+STATEFUL = """
+import math
+import gpucache as gpc
+import shared
+
+@gpc.task
+def bump(x: int) -> int:
+    shared.STATE["n"] += 1
+    return x
+
+@gpc.task
+def read(x: int) -> int:
+    return shared.STATE["n"]
+
+@gpc.task
+def patched(x: float) -> float:
+    return math.floor(x)
+
+if __name__ == "__main__":
+    bump.submit(1).result()
+    print(read.submit(1).result(), read.submit(2).result())
+    math.floor = lambda x: 1000
+    try:
+        print(patched.submit(1.5).result())
+    except gpc.errors.CodeDiffers as refusal:
+        print("refused:", *(name for name in refusal.names if "floor" in name), patched(1.5))
+"""
+
+
+def test_a_worker_with_other_state_runs_nothing(tmp_path: Path) -> None:
+    """One that an earlier call has changed is replaced; what the program itself changed while it ran is refused, by name."""
+    (tmp_path / "shared.py").write_text("STATE = {'n': 0}\n")
+    (tmp_path / "stateful.py").write_text(STATEFUL)
+    environment = {**os.environ, "GPUCACHE_STORE": str(tmp_path / "store"), "GPUCACHE_RUNTIME": "local"}
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "stateful.py"],
+        cwd=tmp_path,
+        env={**environment, "GPUCACHE_MAX_WORKERS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines() == ["0 0", "refused: stateful.math.floor 1000"]
+    assert "workers are replaced: in one shared.STATE was changed by an earlier call" in done.stderr

@@ -183,6 +183,22 @@ def test_a_class_of_the_main_file_is_found_again_after_a_worker_returned_it(tmp_
     assert _run_main(file, 2, stored, "0") == "True True True True 2"
 
 
+class Tagged(np.ndarray):
+    """An array with an attribute of its own, as NumPy's guide to subclasses has it; its pickle has no attribute."""
+
+    def __array_finalize__(self, base: object) -> None:
+        self.tag = getattr(base, "tag", None)
+
+
+def test_an_array_that_would_lose_its_attributes_is_refused() -> None:
+    """NumPy's pickle of a subclass keeps the numbers alone; who gets it later must not get less than the first caller."""
+    tagged = np.arange(3).view(Tagged)
+    tagged.tag = "m"
+
+    with pytest.raises(NotStorable, match="its attributes would be lost"):
+        codec.encode(tagged)
+
+
 def test_data_frames_come_back_exactly() -> None:
     """Columns, their types, index, attributes; blocks out of band and writable."""
     pd = pytest.importorskip("pandas")
