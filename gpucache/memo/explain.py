@@ -154,8 +154,10 @@ _ORDER = {
     "const": 1,
     "closure": 1,
     "arg": 2,
+    "existence": 2,
     "file": 2,
     "listing": 2,
+    "status": 2,
     "variable": 2,
     "version": 3,
     "package": 4,
@@ -171,7 +173,9 @@ _KINDS = {
     "environment": Kind.ENVIRONMENT,
     "resident": Kind.RESIDENT,
     "file": Kind.FILE,
+    "existence": Kind.FILE,
     "listing": Kind.FILE,
+    "status": Kind.FILE,
     "variable": Kind.VARIABLE,
 }
 

@@ -21,7 +21,9 @@ from gpucache.memo.key import Parts
 from gpucache.store import Record, Store
 
 TABLE = "inputs"  # store/remote/receiving.py knows it, too, and the first four fields of an Input
-KINDS = ("file", "listing", "variable")
+KINDS = ("existence", "file", "listing", "status", "variable")
+ASKED = ("existence", "status")
+"""What was asked of a file that was not opened: whether it is there, and as what; or its size and times."""
 LISTS_AT_MOST = 16
 """Kept for one key: a body that reads another set of files each time would fill the store with them."""
 
@@ -35,7 +37,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     """Something that a body read.
 
     Attributes:
-        kind: "file", "listing" (a directory's names) or "variable".
+        kind: "file", "listing" (a directory's names), "variable", or one of ASKED.
         name: A path, below PROJECT or as the body gave it; a variable's name.
         digest: Of its content as it was read.
         shown: The content for people.
@@ -63,6 +65,8 @@ def look_at(kind: str, name: str, root: str) -> Input:
         return Input(kind, name, combine(b"value", value), shown)
     path = path_of(name, root)
     try:
+        if kind in ASKED:
+            return _asked(kind, name, path)
         return _listing(name, path) if kind == "listing" else _file(name, path)
     except (OSError, GpuCacheError, ValueError) as problem:
         return Input(
@@ -181,6 +185,19 @@ def _file(name: str, path: str) -> Input:
         return _listing(name, path)
     stamp = stamp_of(status) if is_settled(status) else None
     return Input("file", name, combine(b"content", file_digest(Path(path))), f"{status.st_size:,} bytes", stamp)
+
+
+def _asked(kind: str, name: str, path: str) -> Input:
+    status = _stat(path)
+    sort = stat.S_IFMT(status.st_mode)
+    shown = {stat.S_IFREG: "a file", stat.S_IFDIR: "a directory"}.get(sort, "there")
+    if kind == "existence":
+        return Input(kind, name, combine(b"there", sort.to_bytes(4, "big")), shown)
+    told = combine(b"status", repr((sort, status.st_size, status.st_mtime_ns)).encode())
+    return Input(kind, name, told, f"{shown} of {status.st_size:,} bytes")
+
+
+_stat = os.stat  # as it was before anyone listened
 
 
 def _listing(name: str, path: str) -> Input:

@@ -21,8 +21,8 @@ from typing import Any
 
 from gpucache.fingerprint import Project
 from gpucache.fingerprint.project import stdlib_roots
-from gpucache.memo import _audit
-from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, path_of
+from gpucache.memo import _audit, asking
+from gpucache.memo.inputs import ASKED, Input, key_with, lists_now, look_at, name_of, path_of
 from gpucache.memo.named_files import files_named, given_files, text_of, texts_in
 from gpucache.memo.randomness import states, used_since
 from gpucache.store import Store
@@ -149,12 +149,17 @@ class Watch:
                 found[place] = self._look("file", path)  # if the body made it anew, that is what it shall find again
         for code in self._keepers:
             found = {**{place: one for place, (one, _) in _by_code.get(code, {}).items()}, **found}
-        return list(found.values())
+        return [one for place, one in found.items() if one.kind not in ASKED or self._counts(place, found)]
+
+    def _counts(self, place: tuple[str, str], found: dict[tuple[str, str], Input]) -> bool:
+        """Whether a question about a file says more than the other inputs do. What the body made itself, it made."""
+        path = path_of(place[1], self._root)
+        return ("file", place[1]) not in found and os.path.abspath(path) not in self._made
 
     def changed(self) -> Input | None:
         """An input that is not any more what it was when it was read, though not by the body's doing; None if all are."""
         for one in self._inputs.values():
-            if one.kind != "variable" and os.path.abspath(path_of(one.name, self._root)) not in self._made:
+            if one.kind in ("file", "listing") and os.path.abspath(path_of(one.name, self._root)) not in self._made:
                 now = look_at(one.kind, one.name, self._root)
                 if now.digest != one.digest:
                     return one
@@ -181,6 +186,11 @@ class Watch:
         except OSError:
             mode = stat.S_IFREG
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            self._note(kind, self._name(path), frame)
+
+    def asked(self, kind: str, path: str, frame: types.FrameType) -> None:
+        """The project's own code asked about a file, and did not open it."""
+        if not self._is_passed_over(path):
             self._note(kind, self._name(path), frame)
 
     def read_variable(self, name: str, frame: types.FrameType) -> None:
@@ -283,6 +293,7 @@ def _install() -> None:
             if type(os.environ) is not _Environ:
                 os.environ.__class__ = os.environb.__class__ = _Environ
                 _audit.install(_heard)
+                asking.install(_asked)
 
 
 def _watches() -> list[Watch]:
@@ -330,6 +341,22 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
     try:
         for watch in _watches():
             _tell(watch, event, arguments, sys._getframe(1))  # noqa: SLF001  # as above
+    finally:
+        _busy.now = False
+
+
+def _asked(kind: str, path: object, frame: types.FrameType) -> None:
+    """What libraries ask for their own purposes (where is a font, is this cached) is theirs; what the project asks counts."""
+    if not _active or getattr(_busy, "now", False):
+        return
+    text = text_of(path)
+    if text is None or _is_ours(frame):
+        return
+    _busy.now = True
+    try:
+        if _project.has_file(frame.f_code.co_filename):
+            for watch in _watches():
+                watch.asked(kind, text, frame)
     finally:
         _busy.now = False
 

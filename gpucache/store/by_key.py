@@ -19,7 +19,7 @@ TIME = struct.Struct(">Q")  # microseconds; big-endian, so that names sort by it
 TASK_BYTES = KEY_BYTES = 16
 LATEST_S = 1e13
 
-OF_ONE_CALL = ("arg:", "file:", "listing:", "variable:")
+OF_ONE_CALL = ("arg:", "existence:", "file:", "listing:", "status:", "variable:")
 """How components of a key begin that lie in the record itself. The others, which calls share, lie once under their digest."""
 
 decode_record = msgspec.msgpack.Decoder(Record).decode

@@ -1,0 +1,121 @@
+"""Questions about files that are not opened: whether one is there, how large it is. The answer is part of what a call is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import gpucache as gpc
+from gpucache.events import Event, State, hooks
+
+
+@pytest.fixture(autouse=True)
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    gpc.init(runtime="inline", store=tmp_path / "store")
+    yield
+    gpc.shutdown()
+
+
+@gpc.task
+def exists(name: str) -> bool:
+    return os.path.exists(name)
+
+
+@gpc.task
+def is_file(name: str) -> bool:
+    return Path(name).is_file()
+
+
+@gpc.task
+def lexists(name: str) -> bool:
+    return os.path.lexists(name)
+
+
+@gpc.task
+def accessible(name: str) -> bool:
+    return os.access(name, os.R_OK)
+
+
+@gpc.task
+def size(name: str) -> int:
+    return os.path.getsize(name) if os.path.exists(name) else -1
+
+
+def ran(call: Callable[[], object]) -> tuple[object, bool]:
+    """What a call gave, and whether its body ran."""
+    events: list[Event] = []
+    hooks.add(events.append)
+    try:
+        return call(), any(getattr(event, "state", None) is State.RAN for event in events)
+    finally:
+        hooks.remove(events.append)
+
+
+@pytest.mark.parametrize("task", [exists, is_file, lexists, accessible])
+def test_a_file_that_comes_and_goes(task: Callable[[str], bool], tmp_path: Path) -> None:
+    """A name that nothing tells to be a path: there or not there, each has its record; its content is nothing to it."""
+    assert task("flag") is False
+    (tmp_path / "flag").write_text("a")
+    assert task("flag") is True
+    (tmp_path / "flag").write_text("longer")
+    assert ran(lambda: task("flag")) == (True, False)
+    (tmp_path / "flag").unlink()
+    assert ran(lambda: task("flag")) == (False, False)
+
+
+def test_a_file_whose_size_is_asked(tmp_path: Path) -> None:
+    """Asked for its size, a file counts by its size and times."""
+    assert size("log") == -1
+    (tmp_path / "log").write_text("abc")
+    assert size("log") == 3
+    assert ran(lambda: size("log")) == (3, False)
+    (tmp_path / "log").write_text("abcdef")
+    assert size("log") == 6
+    assert "log" in str(size.explain("log").reasons) or size.explain("log").hit
+
+
+@gpc.task
+def through_a_cache(name: str) -> str:
+    if not os.path.exists(name):
+        Path(name).write_text("made")
+    return "done"
+
+
+def test_what_the_body_makes_itself_is_no_input(tmp_path: Path) -> None:
+    """A body that looks whether its own file is there, and makes it, hits the second time."""
+    assert through_a_cache("cache.bin") == "done"
+    assert ran(lambda: through_a_cache("cache.bin")) == ("done", False)
+
+
+@gpc.task
+def library_asks(names: list[str]) -> int:
+    import shutil
+
+    return len([name for name in names if shutil.which(name) is not None or name])
+
+
+def test_what_libraries_ask_is_theirs() -> None:
+    """Where a library looks for its own purposes is no input of the call."""
+    library_asks(["no-such-program"])
+
+    parts = library_asks.explain(["no-such-program"])
+    assert parts.hit
+    assert "existence" not in str(parts)
+
+
+def test_the_functions_still_do_what_they_did(tmp_path: Path) -> None:
+    """os.stat and its kin take what they took, fail as they failed, and are in the sets that say what they can do."""
+    exists("anything")
+    (tmp_path / "x").write_text("abc")
+
+    with open(tmp_path / "x") as file:
+        assert os.stat(file.fileno()).st_size == 3
+    assert os.stat("x", follow_symlinks=False).st_size == 3
+    assert os.stat in os.supports_follow_symlinks
+    assert os.stat in os.supports_fd
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        os.stat("nowhere")
