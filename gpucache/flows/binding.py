@@ -26,6 +26,7 @@ class Binder:
 
     def __init__(self, function: Callable[..., Any], ignore: Sequence[str] = ()) -> None:
         self.signature = inspect.signature(function)
+        self._called = getattr(function, "__qualname__", repr(function))
         parameters = list(self.signature.parameters.values())
         self.names = tuple(parameter.name for parameter in parameters)
         unknown = set(ignore) - set(self.names)
@@ -53,7 +54,10 @@ class Binder:
         return self._bind_slowly(args, kwargs)
 
     def _bind_slowly(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-        bound = self.signature.bind(*args, **kwargs)
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as problem:
+            raise TypeError(f"{self._called}(): {problem}") from None
         bound.apply_defaults()
         # The order of **kwargs is the caller's spelling, not the call's meaning: sorted, so that it counts for nothing.
         return tuple(

@@ -65,6 +65,9 @@ class Future(concurrent.futures.Future[R], Generic[R]):
             return False
         return super().cancel()
 
+    def __repr__(self) -> str:
+        return f"<Future of {self.task!r}: {self.state.value}{', done' if self.done() else ''}>"
+
     def follow(self, inner: concurrent.futures.Future[Any]) -> None:
         """Let cancel() reach the runtime's own future of this call."""
         self._inner = inner

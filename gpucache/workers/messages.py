@@ -143,12 +143,12 @@ def loads(data: bytes | memoryview, store: Store | None = None) -> Any:  # whate
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    if sys.version_info >= (3, 14):
-
-        def reducer_override(self, value: Any) -> Any:
-            if isinstance(value, type):
-                evaluated_annotations(value)
-            return super().reducer_override(value)
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, memoryview):
+            raise pickle.PicklingError("a memoryview would arrive as bytes; pass bytes(...) of it")
+        if sys.version_info >= (3, 14) and isinstance(value, type):
+            evaluated_annotations(value)
+        return super().reducer_override(value)
 
 
 class _PicklerByContent(_Pickler):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,16 +66,16 @@ class Program:
         return self.process.returncode, out, err
 
     def left(self) -> list[str]:
-        """The command lines of its processes that are still there when the deadline has passed."""
-        found = self._marked()
-        for pid in found:
+        """The command lines of its processes that are still there when the deadline has passed; they may start others as they end."""
+        ends_at = time.monotonic() + _DEADLINE_MS / 1000
+        while (found := self._marked()) and (left_s := ends_at - time.monotonic()) > 0:
             try:
-                descriptor = os.pidfd_open(pid)
+                descriptor = os.pidfd_open(found[0])
             except ProcessLookupError:
                 continue
             watched = select.poll()
             watched.register(descriptor, select.POLLIN)
-            watched.poll(_DEADLINE_MS)
+            watched.poll(left_s * 1000)
             os.close(descriptor)
         return [_command(pid) for pid in self._marked()]
 
