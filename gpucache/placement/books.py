@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 
-from gpucache.placement.model import MILLI, Demand, Node, Room
+from gpucache.placement.model import LARGEST_BYTES, MILLI, Demand, Node, Room
 from gpucache.placement.policies import MANY_GPUS, kind_of
 
 KINDS = ("share", *(str(count) for count in range(1, MANY_GPUS + 1)))
+_NOTHING = 4 * LARGEST_BYTES
 _KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
 
 
@@ -29,6 +30,8 @@ class Books:
         ids = {model: index for index, model in enumerate(self.models)}
         self.gpu_first = array("q", first)
         self.alive = array("q", [1] * len(nodes))
+        self.closed: dict[int, str] = {}  # nodes that are not alive, and why, where they are not simply gone
+        self.out: set[int] = set()  # GPUs out of service
         self.version = array("q", [1] * len(nodes))
         self.cpu_total = array("q", [round(node.cpus * MILLI) for node in nodes])
         self.cpu_left = array("q", self.cpu_total)
@@ -57,6 +60,24 @@ class Books:
         """Others use so much of a GPU's memory."""
         self.bytes_left[gpu] -= nbytes - self.foreign[gpu]
         self.foreign[gpu] = nbytes
+
+    def set_out(self, gpu: int, *, out: bool) -> None:
+        """Take a GPU out of service, or back: out of service it has no byte to give, not even none."""
+        if out != (gpu in self.out):
+            self.bytes_left[gpu] -= _NOTHING if out else -_NOTHING
+            (self.out.add if out else self.out.remove)(gpu)
+
+    def close(self, node: int, why: str) -> None:
+        """Let nothing onto a node; what is there stays."""
+        self.alive[node] = 0
+        self.closed[node] = why
+        self.version[node] += 1
+
+    def open(self, node: int) -> None:
+        """Let demands onto a node again."""
+        self.alive[node] = 1
+        self.closed.pop(node, None)
+        self.version[node] += 1
 
     def bytes_on(self, gpu: int, demand: Demand) -> int:
         """What a demand takes of a GPU's memory: what it declares, else what its share amounts to."""
@@ -95,7 +116,7 @@ class Books:
     def short(self, node: int, demand: Demand) -> str | None:
         """The first limit that keeps a demand off a node; None if it fits."""
         if not self.alive[node]:
-            return "node gone"
+            return self.closed.get(node, "node gone")
         if self.cpu_left[node] < demand.cpu_milli:
             return "too few CPUs"
         if self.memory_left[node] < demand.memory_bytes:

@@ -6,13 +6,17 @@ that others use. Nothing is changed by a call that raises.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from gpucache.placement import _scores, choice
 from gpucache.placement.books import Books
+from gpucache.placement.islands import together
 from gpucache.placement.model import LARGEST_BYTES, Demand, Node, Placement, Room
+from gpucache.placement.neighbours import Neighbours
 from gpucache.placement.policies import BY_NAME, PACKED_POPULAR_PERCENT, Fgd, Packed, Policy, by_name
 from gpucache.placement.reasons import why_never, why_not_now
 from gpucache.placement.shapes import POPULAR_PERCENT, PRIOR, Shape, fragment, popular_shapes
@@ -63,6 +67,7 @@ class Cluster:
         _refuse_repeated("GPUs", named)
         self._gpu_index = {uuid: index for index, uuid in enumerate(named)}
         self._placements: dict[int, Placement] = {}
+        self._neighbours = Neighbours()
         self._next, self._decisions = 1, 0
         self._given, self._compiled = by_name(policy), compiled
         self._asked: Counter[Demand] = Counter(expected)
@@ -79,7 +84,7 @@ class Cluster:
         """
         if demand.gang != 1:
             raise ValueError(f"a gang of {demand.gang} is placed by place_gang(), all or nothing")
-        place = self._chooser.choose(demand, self._decisions)
+        place = self._choose(demand)
         self._decisions += 1
         if self._learns:
             self._learn(demand)
@@ -88,8 +93,7 @@ class Cluster:
         node, gpus = place
         placement = self._placement(self._next, node, gpus, demand)
         self._next += 1
-        self._books.take(node, gpus, demand)
-        self._placements[placement.id] = placement
+        self._take(placement)
         return placement
 
     def place_many(self, demands: Sequence[Demand], *, all_or_nothing: bool = False) -> list[Placement | None]:
@@ -133,6 +137,35 @@ class Cluster:
             )
         del self._placements[placement.id]
         self._books.take(self._index[placement.node], placement.gpu_indices, placement.demand, -1)
+        self._neighbours.take(self._index[placement.node], placement.demand, -1)
+
+    def set_out_of_service(self, name: str, why: str = "out of service") -> None:
+        """Let nothing new onto a node, or a GPU by its uuid; what is there stays until it is released.
+
+        Raises:
+            KeyError: There is no such node or GPU, or the node is gone; nothing changed.
+        """
+        if name in self._gpu_index:
+            self._set_out(name, out=True)
+            return
+        node = self._node(name)
+        if not self._books.alive[node] and node not in self._books.closed:
+            raise KeyError(f"node {name!r} is gone")
+        self._books.close(node, why)
+
+    def return_to_service(self, name: str) -> None:
+        """A node or a GPU is well again.
+
+        Raises:
+            KeyError: There is no such node or GPU, or the node is gone (return_node() is for those); nothing changed.
+        """
+        if name in self._gpu_index:
+            self._set_out(name, out=False)
+            return
+        node = self._node(name)
+        if not self._books.alive[node] and node not in self._books.closed:
+            raise KeyError(f"node {name!r} is gone")
+        self._books.open(node)
 
     def remove_node(self, name: str) -> tuple[Placement, ...]:
         """A node is gone, and what was placed on it with it: those placements, to be placed again by whoever asked.
@@ -141,12 +174,13 @@ class Cluster:
             KeyError: No such node, or it is gone already; nothing changed.
         """
         index = self._node(name)
-        if not self._books.alive[index]:
+        if not self._books.alive[index] and index not in self._books.closed:
             raise KeyError(f"node {name!r} is gone already")
         lost = tuple(placement for placement in self._placements.values() if placement.node == name)
         for placement in lost:
             self.release(placement)
         self._books.alive[index] = 0
+        self._books.closed.pop(index, None)
         self._books.version[index] += 1
         return lost
 
@@ -156,9 +190,7 @@ class Cluster:
         Raises:
             KeyError: There was no such node.
         """
-        index = self._node(name)
-        self._books.alive[index] = 1
-        self._books.version[index] += 1
+        self._books.open(self._node(name))
 
     def observe(self, foreign_bytes: Mapping[str, int]) -> None:
         """Say how much memory others than this cluster's placements use, by GPU uuid; GPUs not named keep what they had.
@@ -187,7 +219,8 @@ class Cluster:
         """Why a demand fits nowhere: which limit, on how many nodes, and what is nearest; None if it fits somewhere now."""
         if demand.gang > 1:
             return self._why_no_gang(demand)
-        return why_not_now(self._books, demand)
+        with self._kept_apart(demand):
+            return why_not_now(self._books, demand)
 
     def never_fits(self, demand: Demand) -> str | None:
         """Why a demand would not fit if the cluster were empty, with the largest that would; None if it would."""
@@ -229,19 +262,21 @@ class Cluster:
         fresh = Cluster(self._books.nodes, self._given, compiled=self._compiled)
         fresh._books.holds = list(self._books.holds)
         fresh._books.alive[:] = self._books.alive
+        fresh._books.closed = dict(self._books.closed)
         for placement in snapshot.placements:
             node = fresh._node(placement.node)
-            if not fresh._books.alive[node]:
+            if not fresh._books.alive[node] and node not in fresh._books.closed:
                 raise KeyError(f"node {placement.node!r} is gone")
             fits = set(fresh._books.fitting(node, placement.demand))
             if not fits.issuperset(placement.gpu_indices) or placement.id in fresh._placements:
                 raise ValueError(f"placement {placement.id} takes what is not there or taken already: {placement}")
-            fresh._books.take(node, placement.gpu_indices, placement.demand)
+            fresh._take(placement)
             if min(fresh._books.cpu_left[node], fresh._books.memory_left[node]) < 0:
                 raise ValueError(f"placement {placement.id} takes more CPUs or memory than node {placement.node!r} has")
-            fresh._placements[placement.id] = placement
         fresh.observe(snapshot.foreign_bytes)
-        self._books, self._placements = fresh._books, fresh._placements
+        for gpu in self._books.out:
+            fresh._books.set_out(gpu, out=True)
+        self._books, self._placements, self._neighbours = fresh._books, fresh._placements, fresh._neighbours
         self._next, self._decisions = snapshot.next_id, snapshot.decisions
         self._asked, self._shapes = Counter(snapshot.asked), snapshot.shapes
         self._chooser = self._make_chooser()
@@ -253,12 +288,51 @@ class Cluster:
             counted.take(self._index[placement.node], placement.gpu_indices, placement.demand)
         for gpu, nbytes in enumerate(self._books.foreign[: len(self._gpu_index)]):
             counted.set_foreign(gpu, nbytes)
+        for gpu in self._books.out:
+            counted.set_out(gpu, out=True)
         for column in ("cpu_left", "memory_left", "share_left", "bytes_left", "kind_counts"):
             have, should = (list(getattr(books, column)) for books in (self._books, counted))
             if have[: len(should)] != should:
                 raise AssertionError(f"{column} does not add up: {have} against {should}")
         if any(left < 0 for column in ("cpu_left", "memory_left", "share_left") for left in getattr(counted, column)):
             raise AssertionError("more is promised than there is")
+
+    def _choose(self, demand: Demand) -> choice.Place | None:
+        if demand.label or demand.apart:
+            with self._kept_apart(demand):
+                place = self._chooser.choose(demand, self._decisions)
+        else:
+            place = self._chooser.choose(demand, self._decisions)
+        if place is None or demand.gpu_count < 2:  # one GPU is joined to nothing
+            return place
+        islands = self._books.nodes[place[0]].islands
+        if not islands:
+            return place
+        return place[0], together(self._books.fitting(place[0], demand), demand.gpu_count, islands)
+
+    @contextmanager
+    def _kept_apart(self, demand: Demand) -> Iterator[None]:
+        """The nodes closed where it would hurt a neighbour, or a neighbour it."""
+        hurt = self._neighbours.closed_to(demand) if demand.label or demand.apart else []
+        closed = [node for node in hurt if self._books.alive[node]]
+        for node in closed:
+            self._books.close(node, "kept apart from what is there")
+        try:
+            yield
+        finally:
+            for node in closed:
+                self._books.open(node)
+
+    def _take(self, placement: Placement) -> None:
+        node = self._index[placement.node]
+        self._books.take(node, placement.gpu_indices, placement.demand)
+        self._neighbours.take(node, placement.demand)
+        self._placements[placement.id] = placement
+
+    def _set_out(self, uuid: str, *, out: bool) -> None:
+        gpu = self._gpu_index[uuid]
+        self._books.set_out(gpu, out=out)
+        self._books.version[bisect_right(self._books.gpu_first, gpu) - 1] += 1
 
     def _make_chooser(self) -> choice.Chooser | _scores.Chooser:
         policy = self._given

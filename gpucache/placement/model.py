@@ -34,6 +34,7 @@ class Node:
 
     Attributes:
         holds: Names of the weights and artifacts that are resident there, for demands that want to be near them.
+        islands: Indices of GPUs that are joined by fast links (NVLink), one tuple for each group; empty: all are alike.
     """
 
     name: str
@@ -41,11 +42,17 @@ class Node:
     memory_bytes: int
     gpus: tuple[Gpu, ...] | list[Gpu] = ()
     holds: frozenset[str] = frozenset()
+    islands: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         amounts = (self.memory_bytes, *(gpu.memory_bytes for gpu in self.gpus))
         if not all(0 <= amount <= LARGEST_BYTES for amount in amounts) or not 0 <= self.cpus <= LARGEST_CPUS:
             raise ValueError(f"node {self.name!r} has a negative or absurd size: {self}")
+        joined = [index for island in self.islands for index in island]
+        if len(set(joined)) != len(joined) or not all(0 <= index < len(self.gpus) for index in joined):
+            raise ValueError(
+                f"node {self.name!r} has {len(self.gpus)} GPUs; islands={self.islands} must name each once at most"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +65,8 @@ class Demand:
         cpus, memory_bytes: Of the node.
         models: Allowed GPU models; empty: any.
         near: Names of residents and artifacts it would like to be beside; only the policy `locality` looks at them.
+        label: What it is, to those that must be kept apart from it.
+        apart: Labels of what it must not share a node with, whichever of the two comes first: what hurts a neighbour.
         gang: So many tasks of this kind must be placed together, or none (see Cluster.place_gang).
         priority: place_many() serves higher ones first.
     """
@@ -68,6 +77,8 @@ class Demand:
     memory_bytes: int = 0
     models: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
+    label: str = ""
+    apart: tuple[str, ...] = ()
     gang: int = 1
     priority: int = 0
 

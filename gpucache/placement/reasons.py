@@ -28,10 +28,11 @@ def why_never(books: Books, demand: Demand) -> str | None:
     if not books.nodes:
         return "there are no nodes"
     empty = Books(books.nodes)
-    empty.alive[:] = books.alive
+    for node, alive in enumerate(books.alive):
+        empty.alive[node] = int(bool(alive) or node in books.closed)  # out of service is not gone
     if any(empty.short(node, demand) is None for node in range(len(books.nodes))):
         return None
-    living = [node for node, alive in zip(books.nodes, books.alive, strict=False) if alive]
+    living = [node for node, alive in zip(books.nodes, empty.alive, strict=False) if alive]
     gpus = [gpu for node in living for gpu in node.gpus if not demand.models or gpu.model in demand.models]
     counts = [sum(not demand.models or gpu.model in demand.models for gpu in node.gpus) for node in living]
     return (
@@ -56,6 +57,8 @@ def _nearest(books: Books, demand: Demand) -> str:
             _lack(len(books.fitting(node, demand)), demand.gpu_count),
         ]
         lacking.append((sum(parts), node))
+    if not lacking:
+        return "none that is open"
     _, node = min(lacking)
     first, last = books.gpu_first[node], books.gpu_first[node + 1]
     shares = ", ".join(f"{share / MILLI:g}" for share in books.share_left[first:last])

@@ -70,6 +70,7 @@ class GpusOfFleet:
         ]
         # Whole GPUs are given in the order of the node: smaller ones first.
         self._gpus = sorted(gpus, key=lambda gpu: gpu.memory_bytes)
+        self._islands = _islands([gpu.uuid for gpu in self._gpus], fleet)
         self._held: dict[WorkerId, Placement] = {}
         self._cluster = self._of_all()
         self._never: dict[tuple[Kind, int], str | None] = {}
@@ -185,7 +186,7 @@ class GpusOfFleet:
     def _of_all(self) -> Cluster:
         """All devices as they are, with nothing on them."""
         gpus = tuple(Gpu(gpu.memory_bytes, model=gpu.uuid, uuid=gpu.uuid) for gpu in self._gpus)
-        return Cluster([Node(_HERE, 0, 0, gpus)], tightest)
+        return Cluster([Node(_HERE, 0, 0, gpus, islands=self._islands)], tightest)
 
     def _grow(self) -> None:
         """Devices turned out to have more than was known; what is placed stays where it is."""
@@ -208,3 +209,14 @@ class GpusOfFleet:
         well = [gpu for gpu in self._in_order() if not gpu.trouble]
         told = f"{len(well)} of {', '.join(f'{gpu.memory_bytes:,}' for gpu in well)} free bytes" if well else "none"
         return "; ".join([told, *(f"{uuid} gets no new worker: {why}" for uuid, why in self.troubles().items())])
+
+
+def _islands(uuids: list[str], fleet: Fleet) -> tuple[tuple[int, ...], ...]:
+    """Which devices NVLinks join, by index in `uuids`; none where the driver tells of no links, or all are joined alike."""
+    group = {uuid: {uuid} for uuid in uuids}
+    for path in fleet.paths or ():
+        if path.nvlink_count and path.one in group and path.other in group:
+            joined = group[path.one] | group[path.other]
+            group.update(dict.fromkeys(joined, joined))
+    found = {tuple(index for index, uuid in enumerate(uuids) if uuid in joined) for joined in group.values()}
+    return tuple(sorted(island for island in found if 1 < len(island) < len(uuids)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from gpucache.runtime.demand import Resources
 from gpucache.runtime.driver import Driver
 from gpucache.runtime.gpus import GpusOfFleet
 from gpucache.telemetry import Fleet, GpuReading
+from gpucache.telemetry.reading import PathBetween
 from gpucache.workers import context
 from gpucache.workers.kind import Kind, WorkerId
 
@@ -46,6 +48,16 @@ def test_three_thirds_are_one() -> None:
     take = taker(80)
 
     assert [take(1 / 3) for _ in range(4)] == [("GPU-0",)] * 3 + [None]
+
+
+def test_several_gpus_are_joined_by_nvlink() -> None:
+    """Of four GPUs that NVLinks join in pairs, two for one worker are a pair."""
+    pairs = (PathBetween("GPU-0", "GPU-2", "numa node", 4), PathBetween("GPU-1", "GPU-3", "numa node", 4))
+    far = (PathBetween("GPU-0", "GPU-1", "machine", 0),)
+    places = GpusOfFleet(replace(fleet(80, 80, 80, 80), paths=(*pairs, *far)))
+
+    assert places.take(WorkerId(0), Kind(None, 2)) == ("GPU-0", "GPU-2")
+    assert places.take(WorkerId(1), Kind(None, 2)) == ("GPU-1", "GPU-3")
 
 
 def test_memory_counts_too() -> None:
