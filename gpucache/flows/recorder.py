@@ -55,5 +55,16 @@ class Recorder:
             compared_with=outcome.why.compared_with,
             result=outcome.result,
             shown={} if called is None or outcome.state == State.HIT else called.shown(),
+            **({} if outcome.state == State.HIT else _asked_for(task)),
         )
         self._log.set(place, row)
+
+
+def _asked_for(task: AnyTask) -> dict[str, Any]:
+    options = task.options
+    return {
+        "cpus": options.cpus,
+        "memory_bytes": options.memory_bytes or 0,
+        "gpus": options.gpus,
+        "gpu_memory_bytes": options.gpu_memory_bytes if options.gpus else None,
+    }

@@ -21,6 +21,7 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         result: The result's digest, 16 bytes, if it has one.
         shown: The arguments in a few words, by name.
         compared_with: Key of the record that the reasons compare the call with.
+        cpus, memory_bytes, gpus, gpu_memory_bytes: What the task asks for; gpu_memory_bytes is None where that is learned.
     """
 
     task: str
@@ -33,6 +34,10 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: bytes | None = None
     shown: dict[str, str] = {}
     compared_with: bytes | None = None
+    cpus: float = 0.0
+    memory_bytes: int = 0
+    gpus: float = 0.0
+    gpu_memory_bytes: int | None = None
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -19,6 +19,7 @@ class Departures:
     Attributes:
         never: Tasks that would not fit if the cluster were empty.
         wait_*: Of the tasks placed, from arrival to start.
+        wait_percentiles_s: The wait that 0, 1, ... 100 percent of them did not exceed.
         makespan_s: From the first arrival to the last end.
         allocated_percent: GPU share allocated, of all there is, in the mean over the makespan.
     """
@@ -30,6 +31,7 @@ class Departures:
     wait_max_s: int
     makespan_s: int
     allocated_percent: float
+    wait_percentiles_s: tuple[int, ...] = ()
 
 
 def replay_with_departures(cluster: Cluster, tasks: Sequence[Task], *, backfill: bool = True) -> Departures:
@@ -81,6 +83,7 @@ def replay_with_departures(cluster: Cluster, tasks: Sequence[Task], *, backfill:
         wait_max_s=waits[-1] if waits else 0,
         makespan_s=span,
         allocated_percent=100 * share_seconds / (there_is * span) if there_is and span else 0.0,
+        wait_percentiles_s=tuple(waits[(len(waits) - 1) * percent // 100] for percent in range(101)) if waits else (),
     )
 
 

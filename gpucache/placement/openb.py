@@ -5,17 +5,15 @@ Every mistake in a file is BadTable: the file, the line, the column, what stands
 
 from __future__ import annotations
 
-import csv
-import gzip
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpucache.errors import BadTable
 from gpucache.placement.model import LARGEST_CPUS, LARGEST_GPUS, MILLI, Demand, Gpu, Node
+from gpucache.placement.tables import rows
 
 MIB = 2**20
-LARGEST_SECONDS = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ def read_nodes(path: str, *, memory: bool = False) -> list[Node]:
     """
     nodes: list[Node] = []
     names: set[str] = set()
-    for row in _rows(path, ("sn", "cpu_milli", "memory_mib", "gpu", "model")):
+    for row in rows(path, ("sn", "cpu_milli", "memory_mib", "gpu", "model")):
         name = row.text("sn")
         if not name or name in names:
             raise row.bad("sn", "a name that no other node has")
@@ -70,7 +68,7 @@ def read_tasks(path: str, *, memory: bool = False) -> list[Task]:
     """
     tasks: list[Task] = []
     known: dict[tuple[object, ...], Demand] = {}
-    for row in _rows(path, ("name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli")):
+    for row in rows(path, ("name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli")):
         count = row.whole("num_gpu", LARGEST_GPUS)
         share = row.whole("gpu_milli", MILLI)
         if (count > 1 and share not in {0, MILLI}) or (count == 1 and share == 0):
@@ -109,45 +107,3 @@ def inflated(tasks: Sequence[Task], nodes: Sequence[Node], seed: int, ratio: flo
         more.append(task)
     draw.shuffle(more)
     return more
-
-
-class _Row:
-    def __init__(self, path: str, line: int, cells: dict[str, str]) -> None:
-        self.path, self.line, self.cells = path, line, cells
-
-    def text(self, column: str) -> str:
-        return self.cells.get(column, "").strip()
-
-    def bad(self, column: str, expected: str) -> BadTable:
-        return BadTable(self.path, self.line, column, self.text(column), expected)
-
-    def whole(self, column: str, largest: int) -> int:
-        text = self.text(column)
-        if not (text.isascii() and text.isdigit()) or len(text) > 20 or int(text) > largest:
-            raise self.bad(column, f"a whole number from 0 to {largest}")
-        return int(text)
-
-    def moment(self, column: str) -> int | None:
-        return self.whole(column, LARGEST_SECONDS) if self.text(column) else None
-
-
-def _rows(path: str, columns: Sequence[str]) -> Iterator[_Row]:
-    open_text = gzip.open if path.endswith(".gz") else open
-    with open_text(path, "rt", encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
-        try:
-            header = next(reader, [])
-            for column in columns:
-                if column not in header:
-                    raise BadTable(path, 1, column, ",".join(header), "a header with this column")
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    expected = f"{len(header)} cells, one per column"
-                    raise BadTable(
-                        path, reader.line_num, header[min(len(cells), len(header) - 1)], ",".join(cells), expected
-                    )
-                yield _Row(path, reader.line_num, dict(zip(header, cells, strict=True)))
-        except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile) as problem:
-            raise BadTable(path, reader.line_num + 1, "", str(problem), "CSV in UTF-8") from problem

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gpucache.placement.arrivals import replay
+from gpucache.placement.arrivals import MARKS_PERCENT, replay
 from gpucache.placement.cluster import Cluster
 from gpucache.placement.departures import replay_with_departures
 from gpucache.placement.model import Node
@@ -24,6 +24,8 @@ def simulate(
     backfill: bool = True,
     inflate: float | None = None,
     seed: int = 42,
+    marks: Sequence[int] = MARKS_PERCENT,
+    fragmentation: bool = False,
 ) -> list[dict[str, Any]]:
     """One row per policy, in their order, each on an empty cluster.
 
@@ -35,6 +37,7 @@ def simulate(
         backfill: With departures: tasks that fit may pass one that waits.
         inflate: Without departures: repeat tasks until so much of the GPU share is asked for, and shuffle (see openb.inflated).
         seed: Of the inflation, and of policies that draw lots.
+        marks, fragmentation: Without departures, as in arrivals.replay().
 
     Raises:
         ValueError: No such policy.
@@ -46,6 +49,10 @@ def simulate(
     rows: list[dict[str, Any]] = []
     for name in policies:
         cluster = Cluster(nodes, drawn_by_lot.get(name, name), expected=expected)
-        made = replay_with_departures(cluster, work, backfill=backfill) if departures else replay(cluster, work)
+        made = (
+            replay_with_departures(cluster, work, backfill=backfill)
+            if departures
+            else replay(cluster, work, marks, fragmentation=fragmentation)
+        )
         rows.append({"policy": name, **asdict(made)})
     return rows

@@ -22,7 +22,7 @@ HOMES = {
     "click": {"cli/", "demo/"},
     "rich": {"cli/", "demo/"},
     "sklearn": {"demo/"},  # the demo is a user's program that we happen to ship
-    "matplotlib": {"demo/"},
+    "matplotlib": {"demo/", "cli/simulate_plot"},
     "sentence_transformers": {"demo/"},
     # Recognising a tensor never imports torch: a value can be one only if torch is in sys.modules already.
     "torch": {"digests/of_torch.py", "codec/tensor.py", "demo/"},
