@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gpucache.digests import key_of_scalars
-from gpucache.errors import RecordCorrupt, StoreFull, Untrusted
+from gpucache.errors import RecordCorrupt, StoreFull, StoreUnusable, Untrusted
 from gpucache.events import State, hooks
 from gpucache.flows.future import Future, futures_in
 from gpucache.flows.identify import Called
@@ -104,22 +104,20 @@ def _hit_of_scalars(session: Session, task: AnyTask, values: tuple[Any, ...]) ->
         return _MISS
     try:
         found = session.store.answer(key)
-    except (RecordCorrupt, StoreFull, Untrusted):
+    except (RecordCorrupt, StoreFull, StoreUnusable, Untrusted):
         return _MISS
     return _MISS if found is None else found[0]
 
 
 def _hit(session: Session, called: Called, seen: Watcher | None, started: float) -> Any:
-    record = session.store.lookup(called.key)
+    record = lookup(session.store, called.key, called.root)
     if record is None:
-        record = lookup(session.store, called.key, called.root)
-        if record is None:
-            return _MISS
-        called.record_key = record.key
-        note_hit(current_watch(), session.store, called.key, record.key, called.root)
+        return _MISS
+    called.record_key = record.key
+    note_hit(current_watch(), session.store, called.key, record.key, called.root)
     try:
         value = session.store.read(record.result)
-    except (RecordCorrupt, StoreFull, Untrusted):
+    except (RecordCorrupt, StoreFull, StoreUnusable, Untrusted):
         return _MISS
     if seen is not None or hooks.is_heard:
         Watched(called.task, seen, started).end(

@@ -193,7 +193,7 @@ class Launch:
                 return
             reply = inner.result()
             self._learn(reply)
-            arrived = Arrived(self._session.store, reply.result)
+            arrived = reply.value if reply.result is None else Arrived(self._session.store, reply.result)
             if self._called is not None and reply.record_key is not None:
                 self._called.record_key = reply.record_key
             self._settle(reply.state, arrived, reply.saved_seconds, seconds=reply.seconds)

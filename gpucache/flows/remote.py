@@ -70,21 +70,23 @@ class Reply:
 
     Attributes:
         state: How the call ended.
-        result: Where its result lies.
+        result: Where its result lies; None if the store had no room for it.
         record_key: The key of its record; None if it has none.
         seconds: What its body took, if it ran.
         saved_seconds: What a hit in the worker saved.
         gpu_peak_bytes: Device memory of the worker's process while the body ran, at most; None if nobody can say.
         host_peak_growth_bytes: What the peak of its host memory grew by.
+        value: The result itself, where it lies nowhere.
     """
 
     state: State
-    result: Manifest
+    result: Manifest | None
     record_key: bytes | None
     seconds: float | None
     saved_seconds: float
     gpu_peak_bytes: int | None = None
     host_peak_growth_bytes: int | None = None
+    value: object = None
 
 
 def parcel(session: Session, task: AnyTask, values: tuple[Any, ...], called: Called | None, watched: Watched) -> Parcel:
@@ -159,8 +161,6 @@ def run_parcel(packed: Parcel) -> Reply:
         travels=True,
     )
     done = execute(store, work)
-    if done.result is None:
-        raise AssertionError("a result that travels has a manifest")
     took = done.seconds if done.state in (State.RAN, State.UNCACHED) else None
     record_key = None if done.record is None else done.record.key
     return Reply(
@@ -171,6 +171,7 @@ def run_parcel(packed: Parcel) -> Reply:
         done.saved_seconds,
         measure.gpu_peak_bytes,
         measure.host_peak_growth_bytes,
+        done.value if done.result is None else None,
     )
 
 

@@ -58,8 +58,8 @@ class Work:
         root: The project's directory: names of files that the body reads are relative to it.
         path_texts: Texts in the code that may name files which native code opens.
         keepers: Code that the body reaches and that keeps what it reads (lru_cache).
-        travels: The result leaves this process by its manifest alone: Done.value is None, and one that can't be
-            stored can't be returned either.
+        travels: The result leaves this process by its manifest: Done.value is None unless the store had no room for it, and one
+            that can't be stored can't be returned either.
     """
 
     task: str
@@ -140,7 +140,7 @@ def find(store: Store, key: bytes, state: State = State.HIT, root: str = "") -> 
         return None
     try:
         value = store.read(record.result)
-    except (RecordCorrupt, StoreFull, Untrusted):
+    except (RecordCorrupt, StoreFull, StoreUnusable, Untrusted):
         return None
     return Done(state, value, record.result, record, 0.0, record.seconds)
 
@@ -182,7 +182,7 @@ def publish(store: Store, work: Work, value: object, seconds: float, watch: Watc
     try:
         return _store_result(store, work, value, seconds, watch)
     except (NotStorable, StoreFull, StoreUnusable) as problem:
-        if work.travels or (work.strict and isinstance(problem, NotStorable)):
+        if isinstance(problem, NotStorable) and (work.travels or work.strict):
             raise
         say_not_stored(work.task, str(problem))
         return Done(State.UNCACHED, value, None, None, seconds)

@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from gpucache.digests import combine, file_digest, is_settled, stamp_of
-from gpucache.errors import GpuCacheError
+from gpucache.errors import GpuCacheError, StoreUnusable
+from gpucache.events import Degraded, hooks
 from gpucache.memo.key import Parts
 from gpucache.store import Record, Store
 
@@ -94,9 +95,19 @@ def key_with(key: bytes, inputs: Iterable[Input]) -> bytes:
 def lookup(store: Store, key: bytes, root: str = "") -> Record | None:
     """The record of a call: one that read nothing beside its arguments, or one whose inputs are now what they were.
 
+    A store that can't be read just now (a failing disk) has none, and says so: the call runs.
+
     Args:
         root: The project's directory.
     """
+    try:
+        return _lookup(store, key, root)
+    except StoreUnusable as problem:
+        hooks.emit(Degraded("a result is not looked for", str(problem)))
+        return None
+
+
+def _lookup(store: Store, key: bytes, root: str) -> Record | None:
     record = store.lookup(key)
     if record is not None:
         return record

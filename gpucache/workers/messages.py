@@ -17,7 +17,7 @@ import cloudpickle
 import msgspec
 
 from gpucache.codec.main_class import evaluated_annotations
-from gpucache.errors import NotIdentifiable, NotStorable, RemoteError, RemoteTraceback
+from gpucache.errors import NotIdentifiable, NotStorable, RemoteError, RemoteTraceback, StoreFull, StoreUnusable
 
 if TYPE_CHECKING:
     from gpucache.store import Store
@@ -127,7 +127,6 @@ def dumps(value: object, store: Store | None = None) -> bytes:
 
     Raises:
         Whatever the value's own pickling raises: pickle.PicklingError, TypeError, ...
-        StoreFull: There was no room for an array; nothing was sent.
     """
     out = io.BytesIO()
     pickler = _Pickler(out, protocol=5) if store is None else _PicklerByContent(out, store)
@@ -167,8 +166,8 @@ class _PicklerByContent(_Pickler):
         if manifest is None:
             try:
                 manifest = self._store.write(value, digest if digest is not None else digests.value_digest(value))
-            except (NotStorable, NotIdentifiable):
-                return None
+            except (NotStorable, NotIdentifiable, StoreFull, StoreUnusable):
+                return None  # it travels as any other value
         return msgspec.msgpack.encode(manifest)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import gpucache as gpc
 from gpucache.errors import NoSuchRecord, StoreFormatUnknown, StoreUnusable, Untrusted
-from gpucache.events import CallEnded, Event, NotStored, Quarantined, State, hooks
+from gpucache.events import CallEnded, Degraded, Event, NotStored, Quarantined, State, hooks
 from gpucache.memo import ResultNotStored
 
 MIB = 2**20
@@ -32,6 +32,12 @@ def doubled(number: int) -> int:
 def array(mib: int) -> np.ndarray:
     """A large result."""
     return np.full(mib * MIB // 8, mib, dtype=np.int64)
+
+
+@gpc.task
+def total(numbers: np.ndarray) -> int:
+    """Of a large argument."""
+    return int(numbers.sum())
 
 
 class Thing:
@@ -431,3 +437,33 @@ def test_a_flow_on_a_full_disk_gives_its_value(small_disk: Path) -> None:
         results = [both(number) for number in range(60)]
 
     assert results == [20 + 2 * number for number in range(60)]
+
+
+def test_what_workers_compute_on_a_full_disk_arrives(small_disk: Path) -> None:
+    """Results and arguments that the store has no room for travel as they are, large ones too, and on to other tasks."""
+    gpc.init(store=small_disk / "store", runtime="local", max_workers=1)
+    assert doubled.submit(0).result() == 0
+    _fill(small_disk)
+
+    large = array.submit(2)
+    sizes = [total.submit(large), total.submit(np.full(MIB // 8, 3))]
+
+    assert [doubled.submit(number).result() for number in range(1, 30)] == [2 * number for number in range(1, 30)]
+    assert large.result().nbytes == 2 * MIB
+    assert [size.result() for size in sizes] == [2 * 2 * MIB // 8, 3 * MIB // 8]
+
+
+def test_a_store_that_can_not_be_read_costs_the_cache_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: list[Event]
+) -> None:
+    """A disk that fails at a look-up: the call runs, and it is said."""
+    gpc.init(store=tmp_path / "store", runtime="inline")
+    assert doubled(4) == 8
+
+    def fails(*_: object) -> object:
+        raise StoreUnusable("the store", "Input/output error", "look at the disk")
+
+    monkeypatch.setattr(gpc.Store, "lookup", fails)
+
+    assert doubled(5) == 10
+    assert any(isinstance(event, Degraded) and "not looked for" in event.what for event in heard)
