@@ -52,6 +52,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     stamp: tuple[int, int, int, int] | None = None
 
 
+_stat = os.stat  # as it is before anyone listens (asking.py)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[list[Input]]).decode
 
@@ -185,13 +186,13 @@ def _is_untouched(one: Input, root: str) -> bool:
     if one.stamp is None:
         return False
     try:
-        return stamp_of(os.stat(path_of(one.name, root))) == one.stamp
+        return stamp_of(_stat(path_of(one.name, root))) == one.stamp
     except OSError:
         return False
 
 
 def _file(name: str, path: str) -> Input:
-    status = os.stat(path)
+    status = _stat(path)
     if stat.S_ISDIR(status.st_mode):
         return _listing(name, path)
     stamp = stamp_of(status) if is_settled(status) else None
@@ -206,9 +207,6 @@ def _asked(kind: str, name: str, path: str) -> Input:
         return Input(kind, name, combine(b"there", sort.to_bytes(4, "big")), shown)
     told = combine(b"status", repr((sort, status.st_size, status.st_mtime_ns)).encode())
     return Input(kind, name, told, f"{shown} of {status.st_size:,} bytes")
-
-
-_stat = os.stat  # as it was before anyone listened
 
 
 def _listing(name: str, path: str) -> Input:
