@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from gpucache.placement import _scores, choice
 from gpucache.placement.books import Books
+from gpucache.placement.integrity import check
 from gpucache.placement.islands import together
 from gpucache.placement.model import LARGEST_BYTES, Demand, Node, Placement, Room
 from gpucache.placement.neighbours import Neighbours
@@ -148,10 +149,7 @@ class Cluster:
         if name in self._gpu_index:
             self._set_out(name, out=True)
             return
-        node = self._node(name)
-        if not self._books.alive[node] and node not in self._books.closed:
-            raise KeyError(f"node {name!r} is gone")
-        self._books.close(node, why)
+        self._books.close(self._there(name), why)
 
     def return_to_service(self, name: str) -> None:
         """A node or a GPU is well again.
@@ -162,10 +160,7 @@ class Cluster:
         if name in self._gpu_index:
             self._set_out(name, out=False)
             return
-        node = self._node(name)
-        if not self._books.alive[node] and node not in self._books.closed:
-            raise KeyError(f"node {name!r} is gone")
-        self._books.open(node)
+        self._books.open(self._there(name))
 
     def remove_node(self, name: str) -> tuple[Placement, ...]:
         """A node is gone, and what was placed on it with it: those placements, to be placed again by whoever asked.
@@ -173,9 +168,7 @@ class Cluster:
         Raises:
             KeyError: No such node, or it is gone already; nothing changed.
         """
-        index = self._node(name)
-        if not self._books.alive[index] and index not in self._books.closed:
-            raise KeyError(f"node {name!r} is gone already")
+        index = self._there(name)
         lost = tuple(placement for placement in self._placements.values() if placement.node == name)
         for placement in lost:
             self.release(placement)
@@ -210,7 +203,14 @@ class Cluster:
             self._books.version[index] += 1
 
     def set_holds(self, node: str, names: Iterable[str]) -> None:
-        """Say which residents and artifacts a node holds now."""
+        """Say which residents and artifacts a node holds now.
+
+        Raises:
+            KeyError: There is no such node; nothing changed.
+            ValueError: A string instead of several; nothing changed.
+        """
+        if isinstance(names, str):
+            raise ValueError(f"names={names!r} is one string; give a list of names")  # noqa: TRY004 - as all bad amounts
         index = self._node(node)
         self._books.holds[index] = frozenset(names)
         self._books.version[index] += 1
@@ -264,9 +264,7 @@ class Cluster:
         fresh._books.alive[:] = self._books.alive
         fresh._books.closed = dict(self._books.closed)
         for placement in snapshot.placements:
-            node = fresh._node(placement.node)
-            if not fresh._books.alive[node] and node not in fresh._books.closed:
-                raise KeyError(f"node {placement.node!r} is gone")
+            node = fresh._there(placement.node)
             fits = set(fresh._books.fitting(node, placement.demand))
             if not fits.issuperset(placement.gpu_indices) or placement.id in fresh._placements:
                 raise ValueError(f"placement {placement.id} takes what is not there or taken already: {placement}")
@@ -283,19 +281,7 @@ class Cluster:
 
     def check_integrity(self) -> None:
         """See that what is taken is what the placements say. Raises AssertionError: a bug of gpucache."""
-        counted = Books(self._books.nodes)
-        for placement in self._placements.values():
-            counted.take(self._index[placement.node], placement.gpu_indices, placement.demand)
-        for gpu, nbytes in enumerate(self._books.foreign[: len(self._gpu_index)]):
-            counted.set_foreign(gpu, nbytes)
-        for gpu in self._books.out:
-            counted.set_out(gpu, out=True)
-        for column in ("cpu_left", "memory_left", "share_left", "bytes_left", "kind_counts"):
-            have, should = (list(getattr(books, column)) for books in (self._books, counted))
-            if have[: len(should)] != should:
-                raise AssertionError(f"{column} does not add up: {have} against {should}")
-        if any(left < 0 for column in ("cpu_left", "memory_left", "share_left") for left in getattr(counted, column)):
-            raise AssertionError("more is promised than there is")
+        check(self._books, ((self._index[each.node], each) for each in self._placements.values()))
 
     def _choose(self, demand: Demand) -> choice.Place | None:
         if demand.label or demand.apart:
@@ -380,15 +366,25 @@ class Cluster:
             self._asked = +self._asked
 
     def _why_no_gang(self, demand: Demand) -> str | None:
-        before, placed = self.snapshot(), 0
+        never = why_never(self._books, demand)
+        if never is not None:
+            return never
+        before, placed, member = self.snapshot(), 0, replace(demand, gang=1)
         try:
-            while placed < demand.gang and self.place(replace(demand, gang=1)) is not None:
+            while placed < demand.gang and self.place(member) is not None:
                 placed += 1
             if placed == demand.gang:
                 return None
-            return f"{placed} of {demand.gang} members of the gang fit; then {why_not_now(self._books, demand)}"
+            with self._kept_apart(member):
+                return f"{placed} of {demand.gang} members of the gang fit; then {why_not_now(self._books, member)}"
         finally:
             self.restore(before)
+
+    def _there(self, name: str) -> int:
+        node = self._node(name)
+        if not self._books.alive[node] and node not in self._books.closed:
+            raise KeyError(f"node {name!r} is gone already")
+        return node
 
     def _node(self, name: str) -> int:
         if name not in self._index:

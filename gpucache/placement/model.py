@@ -9,7 +9,7 @@ MILLI = 1000
 """CPUs and GPU shares are counted in thousandths, as whole numbers: a tenth ten times is exactly all of a GPU."""
 
 LARGEST_BYTES = 2**53
-LARGEST_CPUS, LARGEST_GPUS = 16_000, 1_000
+LARGEST_CPUS, LARGEST_GPUS, LARGEST_GANG = 16_000, 1_000, 100_000
 """More than this of one node is a mistake of units; and the products that policies make of such numbers fit 64 bits."""
 
 
@@ -46,6 +46,10 @@ class Node:
 
     def __post_init__(self) -> None:
         amounts = (self.memory_bytes, *(gpu.memory_bytes for gpu in self.gpus))
+        _refuse_parts(f"node {self.name!r}", memory_bytes=self.memory_bytes)
+        for gpu in self.gpus:
+            _refuse_parts(f"a GPU of node {self.name!r}", memory_bytes=gpu.memory_bytes)
+        _refuse_text(f"node {self.name!r}", holds=self.holds)
         if not all(0 <= amount <= LARGEST_BYTES for amount in amounts) or not 0 <= self.cpus <= LARGEST_CPUS:
             raise ValueError(f"node {self.name!r} has a negative or absurd size: {self}")
         joined = [index for island in self.islands for index in island]
@@ -83,6 +87,7 @@ class Demand:
     priority: int = 0
 
     def __post_init__(self) -> None:
+        _refuse_text("a demand", models=self.models, near=self.near, apart=self.apart)
         nbytes = (self.gpu_memory_bytes or 0, self.memory_bytes)
         if not all(amount >= 0 for amount in (self.gpus, self.cpus, *nbytes)):
             raise ValueError(f"{self} asks for less than nothing; every amount is 0 or more")
@@ -95,8 +100,11 @@ class Demand:
             raise ValueError(f"gpus={self.gpus} is neither a share below 1 nor a whole number")
         if 0 < self.gpus * MILLI < 0.5:
             raise ValueError(f"gpus={self.gpus} is less than a thousandth of a GPU, the smallest share")
-        if self.gang < 1:
-            raise ValueError(f"gang={self.gang}; a gang has at least one member")
+        _refuse_parts(
+            "a demand", gpu_memory_bytes=nbytes[0], memory_bytes=nbytes[1], gang=self.gang, priority=self.priority
+        )
+        if not 1 <= self.gang <= LARGEST_GANG:
+            raise ValueError(f"gang={self.gang}; a gang has 1 to {LARGEST_GANG:,} members")
 
     @property
     def gpu_count(self) -> int:
@@ -155,3 +163,17 @@ class Room:
     def shares(self) -> tuple[float, ...]:
         """What is left of each GPU, 0..1."""
         return tuple(share / MILLI for share in self.share_milli)
+
+
+def _refuse_text(whose: str, **names: object) -> None:
+    """One string where several names go: its letters would be taken for names, and "A10" for a part of "A100"."""
+    for field_name, given in names.items():
+        if isinstance(given, str):
+            raise ValueError(f"{field_name}={given!r} of {whose} is one string; give a tuple: ({given!r},)")  # noqa: TRY004 - as all bad amounts
+
+
+def _refuse_parts(whose: str, **amounts: object) -> None:
+    """A float where the books count in whole numbers."""
+    for field_name, amount in amounts.items():
+        if not hasattr(amount, "__index__"):
+            raise ValueError(f"{field_name}={amount!r} of {whose} must be a whole number")

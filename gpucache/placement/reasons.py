@@ -30,8 +30,13 @@ def why_never(books: Books, demand: Demand) -> str | None:
     empty = Books(books.nodes)
     for node, alive in enumerate(books.alive):
         empty.alive[node] = int(bool(alive) or node in books.closed)  # out of service is not gone
-    if any(empty.short(node, demand) is None for node in range(len(books.nodes))):
-        return None
+    together = 0
+    for node in range(len(books.nodes)):
+        together += _members(empty, node, demand)
+        if together >= demand.gang:
+            return None
+    if together:
+        return f"never fits: a gang of {demand.gang}, of which {together} would fit were the cluster empty"
     living = [node for node, alive in zip(books.nodes, empty.alive, strict=False) if alive]
     gpus = [gpu for node in living for gpu in node.gpus if not demand.models or gpu.model in demand.models]
     counts = [sum(not demand.models or gpu.model in demand.models for gpu in node.gpus) for node in living]
@@ -43,6 +48,30 @@ def why_never(books: Books, demand: Demand) -> str | None:
         f"asked: {demand.cpus:g} CPUs, {demand.memory_bytes:,} bytes, {demand.gpus:g} GPUs"
         + (f" of {demand.gpu_memory_bytes:,} bytes" if demand.gpu_memory_bytes is not None else "")
     )
+
+
+def _members(empty: Books, node: int, demand: Demand) -> int:
+    """How many members of a gang an empty node would take; nodes don't depend on one another, so these add up."""
+    if empty.short(node, demand) is not None:
+        return 0
+    limits = [demand.gang]
+    if demand.label and demand.label in demand.apart:
+        limits.append(1)
+    if demand.cpu_milli:
+        limits.append(empty.cpu_left[node] // demand.cpu_milli)
+    if demand.memory_bytes:
+        limits.append(empty.memory_left[node] // demand.memory_bytes)
+    fitting = empty.fitting(node, demand)
+    if demand.gpus >= 1:
+        limits.append(len(fitting) // demand.gpu_count)
+    elif demand.gpus:
+        first, taken = empty.gpu_first[node], 0
+        for gpu in fitting:
+            nbytes = empty.bytes_on(first + gpu, demand)
+            fits = MILLI // demand.share_milli
+            taken += min(fits, empty.capacity[first + gpu] // nbytes) if nbytes else fits
+        limits.append(taken)
+    return min(limits)
 
 
 def _nearest(books: Books, demand: Demand) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -183,12 +185,55 @@ def test_gangs_are_placed_whole_or_not_at_all() -> None:
 
     assert cluster.place_gang(Demand(gpus=1, gang=4)) is None
     assert state(cluster) == before
-    assert (cluster.why_not(Demand(gpus=1, gang=4)) or "").startswith("3 of 4 members")
+    assert (cluster.why_not(Demand(gpus=1, gang=4)) or "").startswith("never fits: a gang of 4, of which 3")
     placed = cluster.place_gang(Demand(gpus=1, gang=3))
     assert placed is not None
     assert len({place.gpu_uuids for place in placed}) == 3
     with pytest.raises(ValueError, match="place_gang"):
         cluster.place(Demand(gpus=1, gang=2))
+
+
+@pytest.mark.parametrize(
+    ("member", "most"),
+    [
+        (Demand(gpus=1), 3),
+        (Demand(gpus=2), 1),
+        (Demand(gpus=0.3), 9),
+        (Demand(gpus=0.1, gpu_memory_bytes=8 * GIB), 6),
+        (Demand(cpus=3), 4),
+        (Demand(memory_bytes=30 * GIB), 4),
+        (Demand(gpus=0.5, label="x", apart=("x",)), 2),
+    ],
+)
+def test_gangs_that_can_never_fit_are_told_the_largest(member: Demand, most: int) -> None:
+    """So many members fit on the empty cluster, and as many are placed; one more is refused for good, with the number."""
+    cluster = Cluster([machine("a", gpus=2), machine("b", gpus=1)])
+    before = state(cluster)
+
+    assert cluster.ever_fits(replace(member, gang=most))
+    why = cluster.never_fits(replace(member, gang=most + 1))
+    assert why == cluster.why_not(replace(member, gang=most + 1))
+    assert why is not None
+    assert why.endswith(f"a gang of {most + 1}, of which {most} would fit were the cluster empty")
+    assert state(cluster) == before
+    assert len(cluster.place_gang(replace(member, gang=most)) or ()) == most
+
+
+def test_a_gang_kept_apart_is_told_what_closed_the_rest() -> None:
+    """One member to a node: where a stranger keeps one node shut, that is what is short."""
+    cluster = Cluster([machine("a"), machine("b")])
+    cluster.place(Demand(gpus=0.1, apart=("x",)))
+
+    why = cluster.why_not(Demand(gpus=0.5, gang=2, label="x", apart=("x",)))
+
+    assert (why or "").startswith("1 of 2 members of the gang fit; then kept apart from what is there on 2 of 2 nodes")
+    cluster.check_integrity()
+
+
+def test_a_string_is_no_list_of_what_a_node_holds() -> None:
+    """Its letters would be taken for names."""
+    with pytest.raises(ValueError, match="one string"):
+        Cluster([machine("a")]).set_holds("a", "llama")
 
 
 def test_higher_priorities_are_placed_first() -> None:
@@ -266,12 +311,22 @@ def test_restored_clusters_go_on_alike() -> None:
         lambda: Demand(gpus=5000),
         lambda: Demand(gpus=0.0001),
         lambda: Demand(gang=0),
+        lambda: Demand(gang=10**9),
+        lambda: Demand(gang=1.5),
+        lambda: Demand(priority=float("nan")),
+        lambda: Demand(memory_bytes=1.5),
+        lambda: Demand(gpu_memory_bytes=1e9),
+        lambda: Demand(models="A100"),
+        lambda: Demand(apart="noisy"),
+        lambda: Node("n", 1, 1e9),
+        lambda: Node("n", 1, 0, [Gpu(1e9)]),
+        lambda: Node("n", 1, 0, holds="llama"),
         lambda: Node("n", float("nan"), 0),
         lambda: Node("n", 1, 2**60),
         lambda: Cluster([Node("n", 1, 0, [Gpu(0, uuid="x"), Gpu(0, uuid="x")])]),
     ],
 )
 def test_absurd_sizes_are_refused(make: object) -> None:
-    """Not finite, larger than any machine, smaller than a share, two GPUs of one name."""
+    """Not finite, larger than any machine, smaller than a share, no whole number, one string for several, two GPUs of one name."""
     with pytest.raises(ValueError, match=r"\w"):
         make()
