@@ -15,6 +15,7 @@ from benchmarks.table import render
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+SCHEMA = "gpucache-benchmark/1"
 QUESTIONS = tuple(sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py")))
 
 
@@ -27,8 +28,10 @@ def main() -> int:
     if unknown := set(asked.questions) - set(QUESTIONS):
         parser.error(f"no such question: {', '.join(sorted(unknown))}; there are {', '.join(QUESTIONS)}")
     failed = [] if asked.table else [question for question in asked.questions or QUESTIONS if not answer(question)]
-    kept = [path for path in sorted(RESULTS.glob("*.json")) if not path.name.startswith("gpu_")]  # real_gpu.py's
-    results = [json.loads(path.read_text()) for path in kept]
+    found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    results = [
+        document for document in found if document.get("schema") == SCHEMA
+    ]  # not what others keep there: soak, real_gpu
     (HERE / "RESULTS.md").write_text(render(results))
     print(f"table: {HERE / 'RESULTS.md'}", file=sys.stderr)
     return 1 if failed else 0
@@ -48,7 +51,7 @@ def answer(question: str) -> bool:
             return False
         measured = [_row(entry) for entry in json.loads(raw.read_text())["benchmarks"]]
     RESULTS.mkdir(exist_ok=True)
-    document = {"schema": "gpucache-benchmark/1", "question": question, "machine": machine(), "measured": measured}
+    document = {"schema": SCHEMA, "question": question, "machine": machine(), "measured": measured}
     (RESULTS / f"{question}.json").write_text(json.dumps(document, indent=1) + "\n")
     return True
 
