@@ -6,10 +6,11 @@ from typing import Any
 
 from gpucache.codec import array, arrow, file, python, scalars, structure, tensor
 from gpucache.codec.kinds import Encoded, FilePart, OpenPart, part_bytes
+from gpucache.codec.structure import NO_SCALARS, decode_scalars
 from gpucache.digests import File
 from gpucache.errors import RecordCorrupt, Untrusted
 
-__all__ = ["Encoded", "FilePart", "OpenPart", "decode", "encode", "part_bytes"]
+__all__ = ["NO_SCALARS", "Encoded", "FilePart", "OpenPart", "decode", "decode_scalars", "encode", "part_bytes"]
 
 _STRUCTURED = frozenset({list, tuple, dict, set, frozenset, int, str, bytes, bytearray, *scalars.WRITERS})
 

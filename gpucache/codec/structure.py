@@ -27,6 +27,8 @@ MAX_DEPTH = 150
 """Levels that are written: each costs two of Python's thousand frames, in the reader of an already deep caller too."""
 _AGAIN, _ARRAY, _TENSOR, _ARROW, _DICT = "=", "a", "t", "w", "d"
 
+NO_SCALARS = object()
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _PLAIN_TYPES = frozenset({type(None), bool, int, float, str, bytes})
@@ -92,6 +94,23 @@ def decode(meta: bytes, open_part: OpenPart, *, trusted: bool) -> Any:
         return _Reader(open_part, trusted=trusted).value(tree)
     except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as problem:
         raise RecordCorrupt(STRUCT, f"{type(problem).__name__}: {problem}") from problem
+
+
+def decode_scalars(codec: str, meta: bytes) -> Any:
+    """A value that can't be changed by who gets it, a scalar or a tuple of them, in the shortest way; NO_SCALARS for any other.
+
+    For a value without parts. What is damaged is NO_SCALARS, too: decode() says what is wrong with it.
+    """
+    try:
+        value = _decode(meta)
+    except (ValueError, RecursionError):
+        return NO_SCALARS
+    if codec == STRUCT:
+        if type(value) is not list or not value or value[0] != _TUPLE or not _PLAIN_TYPES.issuperset(map(type, value)):
+            return NO_SCALARS
+        del value[0]
+        return tuple(value)
+    return value if codec == PLAIN and type(value) in _PLAIN_TYPES else NO_SCALARS
 
 
 def _unpacked(data: Any, codec: str) -> Any:

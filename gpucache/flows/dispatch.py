@@ -30,7 +30,7 @@ def call(task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return seen.plan(task, args, kwargs)
     if task.is_plain:
         session, values = current_session(), task.binder.bind(args, kwargs)
-        if seen is None and not task.options.force and not hooks.is_heard:
+        if seen is None and task.is_quick and not hooks.is_heard:
             value = _hit_of_scalars(session, task, values)
             if value is not _MISS:
                 return value

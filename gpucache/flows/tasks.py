@@ -50,6 +50,7 @@ class AnyTask:
         self.is_async = inspect.iscoroutinefunction(fn)
         self._is_generator = inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
         self.is_plain = options.cache and not options.needs_worker and not self._is_generator
+        self.is_quick = self.is_plain and not options.force
         self._code: tuple[Session, Code] | None = None
 
     def key(self, *args: Any, **kwargs: Any) -> Key:
@@ -152,7 +153,8 @@ class Task(AnyTask, Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The value: from the store, or run now, in this process if the task asks for no GPU and no environment."""
-        return cast("R", dispatch.call(self, args, kwargs))
+        value: R = dispatch.call(self, args, kwargs)  # cast() would cost 40 ns
+        return value
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Start the call on a warm worker, unless its answer is known. Arguments may be futures of other tasks."""

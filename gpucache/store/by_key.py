@@ -40,10 +40,6 @@ class Records:
     def __init__(self, rows: RowReader, update: Update) -> None:
         self._rows, self._update = rows, update
 
-    def row(self, key: bytes) -> bytes | None:
-        """A record as it lies there; equal rows are equal records."""
-        return self._rows.get("records", key)
-
     def lookup(self, key: bytes) -> Record | None:
         """The record of a call, or None."""
         row = self._rows.get("records", key)

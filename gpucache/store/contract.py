@@ -61,6 +61,10 @@ class RowWriter(RowReader, Protocol):
 class Rows(RowReader, Protocol):
     """All rows of a store."""
 
+    def getter(self, database: str) -> Callable[[bytes], bytes | None]:
+        """get() of one database, for who calls it often."""
+        ...
+
     def update(self, change: Callable[[RowWriter], T], *, durable: bool = False) -> T:
         """Run `change` in a transaction: all that it wrote is there afterwards, or nothing if it raises.
 

@@ -10,6 +10,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,6 +83,10 @@ class MemoryRows:
     def get(self, database: str, key: bytes) -> bytes | None:
         """A row, or None."""
         return self._rows[database].get(key)
+
+    def getter(self, database: str) -> Callable[[bytes], bytes | None]:
+        """get() of one database."""
+        return partial(self.get, database)
 
     def scan(self, database: str, prefix: bytes = b"", *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Rows whose key starts with prefix, as they are now."""

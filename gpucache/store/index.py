@@ -19,6 +19,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -26,7 +27,7 @@ import lmdb
 
 from gpucache.errors import StoreClosed, StoreFull, StoreUnusable
 from gpucache.events import Quarantined, hooks
-from gpucache.store.contract import RowWriter
+from gpucache.store.contract import DATABASES, RowWriter
 from gpucache.store.draft import NotDrafted, drafted
 from gpucache.store.environment import (
     BROKEN,
@@ -38,7 +39,7 @@ from gpucache.store.environment import (
 )
 from gpucache.store.flight import Flight
 from gpucache.store.queue import Queue, Served
-from gpucache.store.transaction import CHECK_BYTES, KEY_MAX_BYTES, PAGE_ROWS, Transaction, body_of, check_of
+from gpucache.store.transaction import KEY_MAX_BYTES, PAGE_ROWS, Transaction, body_of, getter
 
 T = TypeVar("T")
 
@@ -71,6 +72,7 @@ class Index:
         self._handles = 0
         self._mending = threading.Lock()
         self._opened: tuple[Any, dict[str, Any]] | None = None
+        self._getters = {name: getter(name, partial(self._get_slowly, name)) for name in DATABASES}
         self._queue: Queue | None = None
         self.identity: tuple[int, int] | None = None
         self._pid = -1
@@ -113,6 +115,8 @@ class Index:
         cls._lock = threading.Lock()
         for index in cls._open:
             index._mending = threading.Lock()  # noqa: SLF001  # our own class
+            for known in index._getters.values():  # noqa: SLF001
+                known.set(None, None)
             if index._queue is not None:  # noqa: SLF001
                 index._queue.close()  # noqa: SLF001
                 index._queue = None  # noqa: SLF001
@@ -121,22 +125,21 @@ class Index:
 
     def get(self, database: str, key: bytes) -> bytes | None:
         """A row, or None if there is none or it was damaged."""
-        env, databases = self._here()
+        return self._getters[database].get(key)
+
+    def getter(self, database: str) -> Callable[[bytes], bytes | None]:
+        """get() of one database, for who calls it often."""
+        return self._getters[database].get
+
+    def _get_slowly(self, database: str, key: bytes) -> bytes | None:
         try:
-            transaction = env.begin(databases[database])
-            row = transaction.get(key)
-            transaction.abort()
-        except lmdb.BadValsizeError:
+            row = self._trying(lambda: self._read(lambda reader: reader.raw(database, key)))
+        except ValueError:
             return None  # no row has such a key
-        except lmdb.Error as problem:
-            row = self._again(problem, lambda: self._read(lambda reader: reader.raw(database, key)))
-        if row is None:
-            return None
-        body = row[CHECK_BYTES:]
-        if row[:CHECK_BYTES] == check_of(database, key, body):
-            return body  # type: ignore[no-any-return]  # lmdb is untyped here
-        self.drop_damaged(database, key)
-        return None
+        body = None if row is None else body_of(database, key, row)
+        if row is not None and body is None:
+            self.drop_damaged(database, key)
+        return body
 
     def scan(self, database: str, prefix: bytes = b"", *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Rows whose key starts with prefix, in the order of their keys.
@@ -312,11 +315,7 @@ class Index:
         with self._mending:
             self._mend(problem)
 
-    def _again(self, problem: lmdb.Error, operation: Callable[[], T]) -> T:
-        self._answer(problem, is_first=True)
-        return self._trying(operation, is_first=False)
-
-    def _trying(self, operation: Callable[[], T], *, is_first: bool = True) -> T:
+    def _trying(self, operation: Callable[[], T]) -> T:
         """Run an operation; where an error can be mended, mend it and run it again."""
         last: lmdb.Error | None = None
         for attempt in range(ATTEMPTS):
@@ -324,7 +323,7 @@ class Index:
                 return operation()
             except lmdb.Error as problem:
                 last = problem
-                self._answer(problem, is_first=is_first and attempt == 0)
+                self._answer(problem, is_first=attempt == 0)
         raise StoreUnusable(str(self.path), str(last), "look at its disk, or put the store elsewhere") from last
 
     def _answer(self, problem: lmdb.Error, *, is_first: bool) -> None:
@@ -391,6 +390,8 @@ class Index:
                 return
             raise StoreUnusable(str(self.path), str(problem), "look at its disk, or put it elsewhere") from problem
         self.identity, self._pid = _identity(self.path), _process.pid
+        for name, database in self._opened[1].items():
+            self._getters[name].set(env.begin, database)
         self._queue = None
         with suppress(OSError):  # no room for it: everyone writes for himself
             self._queue = Queue(self.path.parent / "queue", self._locks)

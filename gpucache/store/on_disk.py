@@ -22,6 +22,7 @@ from gpucache.codec.structure import STRUCT
 from gpucache.digests import ALGORITHM, Digest, remember, remembered, value_digest
 from gpucache.errors import BadSetting, BlobMissing, NoSuchRecord, RecordCorrupt, StoreClosed, Untrusted
 from gpucache.store import upkeep
+from gpucache.store.answers import answers
 from gpucache.store.blobs import Blobs
 from gpucache.store.by_key import Records, give_up_claims
 from gpucache.store.checkout import Checkout
@@ -37,9 +38,6 @@ INLINE_MAX_BYTES = 16 * 1024
 
 OUTBOX = "outbox"
 """The table of keys whose records are to be sent to others."""
-
-ANSWER_MAX_BYTES, ANSWERS_MAX = 1024, 16384
-"""Of small values decoded in this process, so many are kept: some 20 MB at most."""
 
 SAFE = ("plain", "array")
 """Codecs to which it makes no difference whether the store is trusted. Nor does it to STRUCT, where it holds no bulk."""
@@ -131,7 +129,8 @@ class Store:
         self._rows, self._outbox = rows, outbox
         self._values = Values(rows, blobs, inline_max_bytes, clock, content=content, durable=durable)
         self._records = Records(rows, self._values.update)
-        self._answers: dict[bytes, tuple[bytes, tuple[Any]]] = {}
+        self._row_of = rows.getter("records")
+        self._answers = answers(self._row_of, self.read)
         self._is_open = True
 
     # ---------------------------------------------------------------- values by digest
@@ -303,7 +302,8 @@ class Store:
         """The record of a call, or None. A damaged row is none."""
         if not self._is_open:
             raise StoreClosed(str(self.path))
-        return self._records.lookup(key)
+        row = self._row_of(key)
+        return None if row is None else self._records.read(row)
 
     def answer(self, key: bytes) -> tuple[Any] | None:
         """The value of a call's record, as (value,); None if it has none. As lookup() and read() in one, for small values faster.
@@ -316,19 +316,8 @@ class Store:
         """
         if not self._is_open:
             raise StoreClosed(str(self.path))
-        row = self._records.row(key)
-        known = self._answers.get(key)
-        if known is not None and known[0] == row:
-            return known[1]
-        record = None if row is None else self._records.read(row)
-        if row is None or record is None:
-            return None
-        value = (self.read(record.result),)
-        if len(row) <= ANSWER_MAX_BYTES and _is_immutable(value[0]):
-            if len(self._answers) >= ANSWERS_MAX:
-                self._answers.clear()
-            self._answers[key] = row, value
-        return value
+        answer: tuple[Any] | None = self._answers.get(key)
+        return answer
 
     def take(
         self,
@@ -473,13 +462,6 @@ class Store:
     def _is_linked(self, part: PartRef, name: Path) -> bool:
         row = None if part.blob is None else self._values.blob_row(part.blob)
         return row is not None and self._files.is_trusted(row, name)
-
-
-_SCALARS = frozenset({int, float, bool, str, bytes, type(None)})
-
-
-def _is_immutable(value: object) -> bool:
-    return type(value) in _SCALARS or (type(value) is tuple and _SCALARS.issuperset(map(type, value)))
 
 
 def _raw(digest: Digest | str) -> bytes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import xxhash
-
+from gpucache.store import _rows
+from gpucache.store._rows import CHECK_BYTES, Getter
 from gpucache.store.contract import DATABASES
 
-CHECK_BYTES = 8
+__all__ = ["CHECK_BYTES", "KEY_MAX_BYTES", "PAGE_ROWS", "Getter", "Transaction", "body_of", "checked", "getter"]
+
 KEY_MAX_BYTES = 511  # LMDB's limit
 PAGE_ROWS = 256
 
@@ -37,7 +38,7 @@ class Transaction:
 
     def put(self, database: str, key: bytes, body: bytes) -> None:
         """Write a row, in place of the one there."""
-        self._transaction.put(key, check_of(database, key, body) + body, db=self._databases[database])
+        self._transaction.put(key, checked(database, key, body), db=self._databases[database])
 
     def delete(self, database: str, key: bytes) -> bool:
         """Delete a row; whether there was one."""
@@ -65,15 +66,19 @@ class Transaction:
 _PREFIX = {database: database.encode() + b"\0" for database in DATABASES}
 
 
-def check_of(database: str, key: bytes, body: bytes) -> bytes:
-    """What stands before a row's body: it is right for this body under this key in this database alone."""
-    return xxhash.xxh3_64_digest(_PREFIX[database] + key + body)
+def checked(database: str, key: bytes, body: bytes) -> bytes:
+    """A body with what stands before it: a check that is right for this body under this key in this database alone."""
+    return _rows.checked(_PREFIX[database], key, body)
 
 
 def body_of(database: str, key: bytes, row: bytes) -> bytes | None:
     """A row without its check; None if that is not the right one."""
-    body = row[CHECK_BYTES:]
-    return body if row[:CHECK_BYTES] == check_of(database, key, body) else None
+    return _rows.body_of(_PREFIX[database], key, row)
+
+
+def getter(database: str, slowly: Callable[[bytes], bytes | None]) -> Getter:
+    """A Getter of this database's rows."""
+    return Getter(_PREFIX[database], slowly)
 
 
 def _start(cursor: Any, prefix: bytes, after: bytes | None) -> bool:

@@ -1,0 +1,121 @@
+"""A row's check, the look-up of a row, and what was made of it before: what every hit pays. transaction.py says what a row is; xxhash alone is the oracle."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport uint8_t
+from libc.string cimport memcmp, memcpy
+
+from lmdb import Error as LMDBError
+
+
+cdef extern from *:
+    """
+    #define XXH_INLINE_ALL
+    #include "xxhash.h"
+
+    static void row_check(const void *data, size_t size, uint8_t *out) {
+        XXH64_canonical_t canonical;
+        XXH64_canonicalFromHash(&canonical, XXH3_64bits(data, size));
+        memcpy(out, canonical.digest, 8);
+    }
+    """
+    void row_check(const void *data, size_t size, uint8_t *out) nogil
+
+DEF CHECK = 8
+DEF SMALL = 1024  # most rows are shorter than that, and take no memory to be checked
+
+CHECK_BYTES = CHECK
+
+
+cdef int check_to(uint8_t *out, bytes name, bytes key, const char *body, Py_ssize_t body_bytes) except -1:
+    """The check of a body under its key in the database of this name: of the three, one after the other."""
+    cdef uint8_t small[SMALL]
+    cdef uint8_t *whole = small
+    cdef Py_ssize_t start = PyBytes_GET_SIZE(name), key_bytes = PyBytes_GET_SIZE(key)
+    cdef Py_ssize_t size = start + key_bytes + body_bytes
+    if size > SMALL:
+        whole = <uint8_t *> PyMem_Malloc(size)
+        if whole == NULL:
+            raise MemoryError
+    memcpy(whole, PyBytes_AS_STRING(name), start)
+    memcpy(whole + start, PyBytes_AS_STRING(key), key_bytes)
+    memcpy(whole + start + key_bytes, body, body_bytes)
+    row_check(whole, size, out)
+    if whole != small:
+        PyMem_Free(whole)
+    return 0
+
+
+def checked(bytes name not None, bytes key not None, bytes body not None):
+    cdef bytes row = PyBytes_FromStringAndSize(NULL, CHECK + PyBytes_GET_SIZE(body))
+    cdef char *start = PyBytes_AS_STRING(row)
+    memcpy(start + CHECK, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+    check_to(<uint8_t *> start, name, key, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+    return row
+
+
+def body_of(bytes name not None, bytes key not None, bytes row not None):
+    cdef uint8_t check[CHECK]
+    cdef const char *start = PyBytes_AS_STRING(row)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(row) - CHECK
+    if size < 0:
+        return None
+    check_to(check, name, key, start + CHECK, size)
+    return PyBytes_FromStringAndSize(start + CHECK, size) if memcmp(check, start, CHECK) == 0 else None
+
+
+cdef class Getter:
+    cdef object begin, database, slowly
+    cdef bytes name
+
+    def __init__(self, bytes name not None, slowly):
+        self.name, self.slowly = name, slowly
+
+    def set(self, begin, database):
+        self.begin, self.database = begin, database
+
+    cpdef get(self, bytes key):
+        begin = self.begin
+        if begin is not None:
+            try:
+                transaction = begin(self.database)
+                row = transaction.get(key)
+                transaction.abort()
+                if row is None:
+                    return None
+                body = body_of(self.name, key, row)
+                if body is not None:
+                    return body
+            except LMDBError:
+                pass
+        return self.slowly(key)
+
+
+cdef class Kept:
+    cdef object row_of, answer_of
+    cdef Getter getter
+    cdef dict kept
+    cdef Py_ssize_t row_max_bytes, max_count
+
+    def __init__(self, row_of, answer_of, Py_ssize_t row_max_bytes, Py_ssize_t max_count):
+        owner = getattr(row_of, "__self__", None)
+        self.getter = owner if isinstance(owner, Getter) else None  # without Python in between
+        self.row_of, self.answer_of, self.kept = row_of, answer_of, {}
+        self.row_max_bytes, self.max_count = row_max_bytes, max_count
+
+    def get(self, bytes key not None):
+        cdef bytes row = self.row_of(key) if self.getter is None else self.getter.get(key)
+        if row is None:
+            return None
+        known = self.kept.get(key)
+        if known is not None and (<tuple> known)[0] == row:
+            return (<tuple> known)[1]
+        answer, is_lasting = self.answer_of(row)
+        if is_lasting and len(row) <= self.row_max_bytes:
+            if len(self.kept) >= self.max_count:
+                self.kept.clear()
+            self.kept[key] = row, answer
+        return answer
+
+    def clear(self):
+        self.kept.clear()
