@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gpucache.digests import combine, value_digest
@@ -32,16 +32,23 @@ _SMALL_BYTES = 65536
 
 
 class Code:
-    """A task's fingerprint as of now and the key header made from it; replaced when the code or a global changes."""
+    """A task's fingerprint as of now and the key header made from it; replaced when the code or a global changes.
 
-    __slots__ = ("_environment_of", "environment", "fingerprint", "fingerprints", "header")
+    Attributes:
+        is_current: Whether the code, the globals it reads and the environment are what they were.
+    """
+
+    __slots__ = ("_task", "environment", "fingerprint", "fingerprints", "header", "is_current")
 
     def __init__(self, task: AnyTask, session: Session) -> None:
         self.fingerprints: Fingerprints = session.fingerprints(follow_of(task))
         self.fingerprint: Fingerprint = self.fingerprints.of(task.fn)
+        self._task, self.environment = task, _environment(task)
         # The switches that "bitwise" counts can be turned at any time, so its text is made again for each call.
-        self._environment_of = task if task.options.numerics == "bitwise" else None
-        self.environment = _environment(task)
+        is_bitwise = task.options.numerics == "bitwise"
+        self.is_current: Callable[[], bool] = (
+            self._is_current_with_its_environment if is_bitwise else self.fingerprint.is_current
+        )
         self.header = header_of(
             task.name,
             self.fingerprint.digest,
@@ -60,11 +67,8 @@ class Code:
             parts["environment:"] = (combine(self.environment.encode()), self.environment)
         return parts
 
-    def is_current(self) -> bool:
-        """Whether the code, the globals it reads and the environment are what they were."""
-        if self._environment_of is not None and _environment(self._environment_of) != self.environment:
-            return False
-        return self.fingerprint.is_current()
+    def _is_current_with_its_environment(self) -> bool:
+        return _environment(self._task) == self.environment and self.fingerprint.is_current()
 
     def keepers(self, values: tuple[Any, ...]) -> frozenset[types.CodeType]:
         """Code that keeps what it read: what the task reaches, and the loaders among its arguments."""

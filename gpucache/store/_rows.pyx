@@ -26,6 +26,8 @@ DEF SMALL = 1024  # most rows are shorter than that, and take no memory to be ch
 
 CHECK_BYTES = CHECK
 
+cdef bytes ABSENT = b"no row"  # compared by identity
+
 
 cdef int check_to(uint8_t *out, bytes name, bytes key, const char *body, Py_ssize_t body_bytes) except -1:
     """The check of a body under its key in the database of this name: of the three, one after the other."""
@@ -74,21 +76,35 @@ cdef class Getter:
     def set(self, begin, database):
         self.begin, self.database = begin, database
 
-    cpdef get(self, bytes key):
-        begin = self.begin
-        if begin is not None:
-            try:
-                transaction = begin(self.database)
-                row = transaction.get(key)
-                transaction.abort()
-                if row is None:
-                    return None
-                body = body_of(self.name, key, row)
-                if body is not None:
-                    return body
-            except LMDBError:
-                pass
+    def get(self, bytes key not None):
+        cdef bytes row = self.raw(key), body
+        if row is not None:
+            if row is ABSENT:
+                return None
+            body = body_of(self.name, key, row)
+            if body is not None:
+                return body
         return self.slowly(key)
+
+    cdef bytes raw(self, bytes key):
+        """The row with its check; ABSENT if there is none, None if it must be looked up in the slow way."""
+        cdef bytes row
+        if self.begin is None:
+            return None
+        try:
+            transaction = self.begin(self.database)
+            row = transaction.get(key)
+            transaction.abort()
+        except LMDBError:
+            return None
+        return ABSENT if row is None else row
+
+    cdef bint still_has(self, bytes key, bytes body):
+        """Whether the row of this key has a body that was found right before."""
+        cdef bytes row = self.raw(key)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(body)
+        return (row is not None and PyBytes_GET_SIZE(row) == CHECK + size
+                and memcmp(PyBytes_AS_STRING(row) + CHECK, PyBytes_AS_STRING(body), size) == 0)
 
 
 cdef class Kept:
@@ -104,10 +120,13 @@ cdef class Kept:
         self.row_max_bytes, self.max_count = row_max_bytes, max_count
 
     def get(self, bytes key not None):
-        cdef bytes row = self.row_of(key) if self.getter is None else self.getter.get(key)
+        cdef bytes row
+        known = self.kept.get(key)
+        if known is not None and self.getter is not None and self.getter.still_has(key, (<tuple> known)[0]):
+            return (<tuple> known)[1]
+        row = self.row_of(key)
         if row is None:
             return None
-        known = self.kept.get(key)
         if known is not None and (<tuple> known)[0] == row:
             return (<tuple> known)[1]
         answer, is_lasting = self.answer_of(row)
