@@ -202,16 +202,43 @@ def _size_bytes(value: Any) -> int:  # one of _types_by_content
 def dump_exception(raised: BaseException) -> bytes:
     """Pickle an exception so that it arrives whole: same type, arguments and attributes, its traceback as text in __cause__.
 
-    One that can't be pickled, or not be rebuilt (its __init__ wants other arguments), arrives as RemoteError.
+    One whose __init__ wants other arguments than its `args` is made again without it, which pickle would not do. One whose
+    arguments or attributes can't be pickled arrives as RemoteError.
     """
     text = "".join(traceback.format_exception(raised))
+    shown, travels = _shown(raised), None
+    for form in (raised, _WithoutInit(raised)):
+        data = _dumped(form, text)
+        if data is not None and _shown(loads(data)[0]) == shown:  # an __init__ may make another text of the one it made
+            return data
+        travels = travels or data
+    return travels or dumps((RemoteError(type(raised).__qualname__, shown), text))
+
+
+def _dumped(form: object, text: str) -> bytes | None:
     try:
-        data = dumps((raised, text))
+        data = dumps((form, text))
         loads(data)
     except Exception:  # noqa: BLE001  # an edge: whatever the user's own __reduce__ or __init__ raises
-        shown = _shown(raised)
-        return dumps((RemoteError(type(raised).__qualname__, shown), text))
+        return None
     return data
+
+
+class _WithoutInit:
+    """An exception, pickled by its arguments and attributes alone."""
+
+    def __init__(self, raised: BaseException) -> None:
+        self._raised = raised
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self._raised), self._raised.args, self._raised.__dict__)
+
+
+def _made(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+    made = kind.__new__(kind, *args)
+    made.args = args
+    made.__dict__.update(attributes)
+    return made
 
 
 def load_exception(data: bytes | memoryview) -> BaseException:

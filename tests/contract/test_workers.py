@@ -11,6 +11,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -60,6 +61,21 @@ class Odd(Exception):
     def __init__(self, first: int, second: int) -> None:
         super().__init__("only one")
         self.lock = threading.Lock()
+
+
+class Particular(Exception):
+    """Its __init__ wants other arguments than those that it has."""
+
+    def __init__(self, *, code: int) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+
+
+class Prefixed(Exception):
+    """Rebuilt from its arguments it says another text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"bad: {text}")
 
 
 class Rich(Exception):
@@ -119,6 +135,19 @@ def test_an_exception_arrives_whole(driver: Driver) -> None:
     assert isinstance(caught.value.__cause__, RemoteTraceback)
     assert "in raise_rich" in str(caught.value.__cause__)
     assert "gpucache/workers" not in str(caught.value.__cause__)
+
+
+def raise_this(problem_of: Callable[[], Exception]) -> None:
+    raise problem_of()
+
+
+def test_an_exception_with_an_init_of_its_own_arrives_whole(driver: Driver) -> None:
+    """Whatever its __init__ asks for, it has its type, arguments, attributes and text."""
+    with pytest.raises(Particular, match=r"^code 7$") as caught:
+        driver.submit(raise_this, (partial(Particular, code=7),)).result()
+    assert (caught.value.args, caught.value.code) == (("code 7",), 7)
+    with pytest.raises(Prefixed, match=r"^bad: luck$"):
+        driver.submit(raise_this, (partial(Prefixed, "luck"),)).result()
 
 
 def test_an_exception_that_cannot_travel_is_told(driver: Driver) -> None:
