@@ -258,6 +258,11 @@ class Run(Generic[R]):
     def __repr__(self) -> str:
         return f"<run {self.id} of {self.flow}: {self.status}>"
 
+    def _repr_html_(self) -> str:
+        from gpucache.flows.html import run_html
+
+        return run_html(self)
+
     @property
     def _ledger(self) -> Ledger:
         return self._session.ledger

@@ -72,3 +72,8 @@ class Plan:
         if self.stopped_at is not None:
             lines.append(f"... the rest depends on the result of {self.stopped_at}")
         return "\n".join(lines) or f"{self.flow}: no task is called"
+
+    def _repr_html_(self) -> str:
+        from gpucache.flows.html import plan_html
+
+        return plan_html(self)
