@@ -48,6 +48,8 @@ class Checkout:
             StoreFull: There is no room for its names.
         """
         form = decode_form(manifest.meta)
+        if any(entry.part >= len(manifest.parts) for entry in form.entries):
+            raise RecordCorrupt("file", "one of its parts is missing")
         folder = self._folder / _name(manifest)
         top = folder / _safe(form.name)
         if not self._is_whole_folder(form, manifest, top):
@@ -80,8 +82,6 @@ class Checkout:
     def _is_as_made(self, entry: Entry, manifest: Manifest, place: Path) -> bool:
         if entry.link is not None:
             return place.is_symlink() and os.readlink(place) == entry.link
-        if entry.part >= len(manifest.parts):
-            raise RecordCorrupt("file", "one of its parts is missing")
         part = manifest.parts[entry.part]
         if entry.executable:
             return place.is_file() and os.access(place, os.X_OK) and self._content_of(place) == part.blob
