@@ -21,8 +21,9 @@ cdef extern from *:
     """
     void row_check(const void *data, size_t size, uint8_t *out) nogil
 
-DEF CHECK = 8
-DEF SMALL = 1024  # most rows are shorter than that, and take no memory to be checked
+cdef enum:
+    CHECK = 8
+    SMALL = 1024  # most rows are shorter than that, and take no memory to be checked
 
 CHECK_BYTES = CHECK
 

@@ -13,7 +13,7 @@ import msgspec
 
 from gpucache.store.contract import DATABASES, RowWriter
 from gpucache.store.record import NOT_A_ROW, encode_row
-from gpucache.store.transaction import CHECK_BYTES, KEY_MAX_BYTES, Transaction, body_of, checked
+from gpucache.store.transaction import CHECK_BYTES, KEY_MAX_BYTES, Transaction, body_of, check_key, checked
 
 T = TypeVar("T")
 
@@ -50,8 +50,7 @@ class Draft:
 
     def put(self, database: str, key: bytes, body: bytes) -> None:
         """Write a row, in place of the one there."""
-        if not 0 < len(key) <= KEY_MAX_BYTES:
-            raise ValueError(f"a row's key has 1 to {KEY_MAX_BYTES} bytes")
+        check_key(key)
         self._written[database, key] = checked(database, key, body)
 
     def delete(self, database: str, key: bytes) -> bool:

@@ -30,8 +30,9 @@ BROKEN = (
     lmdb.InvalidError,
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
+    lmdb.BadValsizeError,
 )
-"""What LMDB says of a file that is not as it wrote it."""
+"""What LMDB says of a file that is not as it wrote it: the last one of keys that are right, for a database whose flags are not."""
 
 
 def open_environment(path: Path, *, sync: bool = True) -> Any:

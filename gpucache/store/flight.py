@@ -144,13 +144,13 @@ class Flight(AbstractContextManager[bool]):
                 return True
 
     def _request(self) -> bytes:
-        return _request(self._offset)
+        return lock_request(self._offset)
 
 
 def hold(descriptor: int, offset: int) -> bool:
     """Hold a byte of a file of locks through this descriptor; False if another one has it."""
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(offset))
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock_request(offset))
     except (BlockingIOError, PermissionError):
         return False
     return True
@@ -158,12 +158,12 @@ def hold(descriptor: int, offset: int) -> bool:
 
 def let_go(descriptor: int, offset: int) -> None:
     """Hold a byte no longer."""
-    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(offset, fcntl.F_UNLCK))
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock_request(offset, fcntl.F_UNLCK))
 
 
 def is_held_elsewhere(descriptor: int, offset: int) -> bool:
     """Whether a byte of a file of locks is held through another descriptor than this one."""
-    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _request(offset))
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, lock_request(offset))
     return bool(_flock.unpack(answer)[0] != fcntl.F_UNLCK)
 
 
@@ -171,5 +171,6 @@ _flock = struct.Struct("hhiqqii")
 """struct flock on 64-bit Linux: l_type, l_whence, padding, l_start, l_len, l_pid (0 for OFD locks), padding."""
 
 
-def _request(offset: int, kind: int = fcntl.F_WRLCK) -> bytes:
+def lock_request(offset: int, kind: int = fcntl.F_WRLCK) -> bytes:
+    """What fcntl() takes to ask for one byte of a file of locks."""
     return _flock.pack(kind, os.SEEK_SET, 0, offset, 1, 0, 0)

@@ -39,7 +39,8 @@ from gpucache.store.environment import (
 )
 from gpucache.store.flight import Flight
 from gpucache.store.queue import Queue, Served
-from gpucache.store.transaction import KEY_MAX_BYTES, PAGE_ROWS, Transaction, body_of, getter
+from gpucache.store.sound import Opened
+from gpucache.store.transaction import PAGE_ROWS, Transaction, body_of, getter
 
 T = TypeVar("T")
 
@@ -73,6 +74,7 @@ class Index:
         self._mending = threading.Lock()
         self._opened: tuple[Any, dict[str, Any]] | None = None
         self._getters = {name: getter(name, partial(self._get_slowly, name)) for name in DATABASES}
+        self._sound: Opened | None = None
         self._queue: Queue | None = None
         self.identity: tuple[int, int] | None = None
         self._pid = -1
@@ -107,6 +109,8 @@ class Index:
                 self._queue = None
                 if self._opened is not None and self._pid == _process.pid:
                     self._opened[0].close()
+                    if self._sound is not None:
+                        self._sound.close()
 
     @classmethod
     def forget_locks(cls) -> None:
@@ -335,8 +339,6 @@ class Index:
         if isinstance(problem, lmdb.DiskError | lmdb.MapFullError):
             usage = os.statvfs(self.path)
             raise StoreFull(str(self.path), 1, usage.f_bavail * usage.f_frsize) from problem
-        if isinstance(problem, lmdb.BadValsizeError):
-            raise ValueError(f"a row's key has 1 to {KEY_MAX_BYTES} bytes") from problem  # noqa: TRY004  # a value, not a type
         with self._mending:
             if self._handles == 0:
                 raise StoreClosed(str(self.path)) from problem
@@ -369,9 +371,17 @@ class Index:
     def _connect(self, *, is_new: bool = False) -> None:
         if self._opened is not None:
             self._opened[0].close()  # in a forked child: lets go of the parent's, touching none of its locks
+        if self._sound is not None:
+            self._sound.forget()
         is_cut = was_cut(self.path)
         if not self._synced and not is_cut:  # else the marker stays until the index was made anew
             mark_unsynced(self.path)
+        with self._turn():
+            self._sound = Opened(self.path, self._locks)
+        if self._sound.problem is not None and not is_new:
+            self.identity = _identity(self.path)
+            self._mend(self._sound.problem)
+            return
         try:
             env = open_environment(self.path, sync=self._synced)
         except BROKEN as problem:

@@ -9,7 +9,17 @@ from gpucache.store import _rows
 from gpucache.store._rows import CHECK_BYTES, Getter
 from gpucache.store.contract import DATABASES
 
-__all__ = ["CHECK_BYTES", "KEY_MAX_BYTES", "PAGE_ROWS", "Getter", "Transaction", "body_of", "checked", "getter"]
+__all__ = [
+    "CHECK_BYTES",
+    "KEY_MAX_BYTES",
+    "PAGE_ROWS",
+    "Getter",
+    "Transaction",
+    "body_of",
+    "check_key",
+    "checked",
+    "getter",
+]
 
 KEY_MAX_BYTES = 511  # LMDB's limit
 PAGE_ROWS = 256
@@ -38,14 +48,17 @@ class Transaction:
 
     def put(self, database: str, key: bytes, body: bytes) -> None:
         """Write a row, in place of the one there."""
+        check_key(key)
         self._transaction.put(key, checked(database, key, body), db=self._databases[database])
 
     def delete(self, database: str, key: bytes) -> bool:
         """Delete a row; whether there was one."""
+        check_key(key)
         return bool(self._transaction.delete(key, db=self._databases[database]))
 
     def raw(self, database: str, key: bytes) -> bytes | None:
         """A row with its check, as it lies there."""
+        check_key(key)
         row: bytes | None = self._transaction.get(key, db=self._databases[database])
         return row
 
@@ -64,6 +77,12 @@ class Transaction:
 
 
 _PREFIX = {database: database.encode() + b"\0" for database in DATABASES}
+
+
+def check_key(key: bytes) -> None:
+    """Refuse a key that LMDB would not take."""
+    if not 0 < len(key) <= KEY_MAX_BYTES:
+        raise ValueError(f"a row's key has 1 to {KEY_MAX_BYTES} bytes, not {len(key)}")
 
 
 def checked(database: str, key: bytes, body: bytes) -> bytes:
