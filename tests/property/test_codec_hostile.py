@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import sys
 import tracemalloc
@@ -13,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 from codec_support import ARRAYS, SAFE, stored
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpucache import codec
@@ -28,6 +29,9 @@ SAFE_VALUES = [*SAFE.values(), *ARRAYS.values(), [np.arange(3), {"a": b"x" * 500
                _WORDS.dictionary_encode(), pa.array([[1], [2, 3]]), {"arrow": _WORDS}]  # fmt: skip
 ENCODED = [(encoded.codec, encoded.meta, stored(encoded)) for encoded in map(codec.encode, SAFE_VALUES)]
 CODECS = ["plain", "struct", "array", "arrow", "file", "python"] + (["tensor"] if "torch" in sys.modules else [])
+
+often = settings(max_examples=int(os.environ.get("GPUCACHE_TEST_HOSTILE", "100")))
+"""The long run asks for more: `python -m tests.soak codecs`."""
 
 _watched: list[str] = []
 _forbidden: list[str] = []
@@ -103,6 +107,7 @@ def mutated(data: st.DataObject, original: bytes) -> bytes:
     return bytes(changed)
 
 
+@often
 @given(st.sampled_from(ENCODED), st.data())
 def test_damaged_bytes_give_a_value_or_a_damaged_record(
     encoded: tuple[str, bytes, list[bytes]], data: st.DataObject
@@ -117,6 +122,7 @@ def test_damaged_bytes_give_a_value_or_a_damaged_record(
     used(value)
 
 
+@often
 @given(st.sampled_from(CODECS), st.binary(max_size=200), st.lists(st.binary(max_size=200), max_size=3))
 def test_any_bytes_give_a_value_or_a_damaged_record(name: str, meta: bytes, parts: list[bytes]) -> None:
     """Nothing that gpucache ever wrote."""
@@ -138,6 +144,7 @@ TREES = st.recursive(
 )
 
 
+@often
 @given(TREES)
 def test_any_tree_gives_a_value_or_a_damaged_record(tree: Any) -> None:
     """Well-formed msgpack, with our own tags over things that they never stand over."""
@@ -145,6 +152,7 @@ def test_any_tree_gives_a_value_or_a_damaged_record(tree: Any) -> None:
         used(read("struct", msgspec.msgpack.encode(tree), [b"\x93\xa1l\x01\x02", b"12345678"]))
 
 
+@often
 @given(st.recursive(TREES, lambda inner: st.lists(inner, max_size=5)))
 def test_any_description_of_files_gives_names_that_stay_within(form: Any) -> None:
     """Or is refused."""
