@@ -30,7 +30,8 @@ SAFE_VALUES = [*SAFE.values(), *ARRAYS.values(), [np.arange(3), {"a": b"x" * 500
 ENCODED = [(encoded.codec, encoded.meta, stored(encoded)) for encoded in map(codec.encode, SAFE_VALUES)]
 CODECS = ["plain", "struct", "array", "arrow", "file", "python"] + (["tensor"] if "torch" in sys.modules else [])
 
-often = settings(max_examples=int(os.environ.get("GPUCACHE_TEST_HOSTILE", "100")))
+_asked = os.environ.get("GPUCACHE_TEST_HOSTILE")
+often = settings(max_examples=int(_asked)) if _asked else settings()
 """The long run asks for more: `python -m tests.soak codecs`."""
 
 _watched: list[str] = []
