@@ -27,8 +27,19 @@ ROOM_BYTES = 2**20  # what reading a few hundred bytes may take, at the very mos
 _WORDS = pa.array(["a", None, "bcd"])
 SAFE_VALUES = [*SAFE.values(), *ARRAYS.values(), [np.arange(3), {"a": b"x" * 5000}], pa.table({"w": _WORDS, "n": [1, 2, 3]}),
                _WORDS.dictionary_encode(), pa.array([[1], [2, 3]]), {"arrow": _WORDS}]  # fmt: skip
-ENCODED = [(encoded.codec, encoded.meta, stored(encoded)) for encoded in map(codec.encode, SAFE_VALUES)]
-CODECS = ["plain", "struct", "array", "arrow", "file", "python"] + (["tensor"] if "torch" in sys.modules else [])
+try:
+    import torch
+except ImportError:
+    TENSORS: list[Any] = []
+else:
+    TENSORS = [
+        torch.arange(5),
+        torch.ones(2, 3, dtype=torch.bfloat16).t(),
+        torch.zeros(0),
+        torch.zeros(3, requires_grad=True),
+    ]
+ENCODED = [(encoded.codec, encoded.meta, stored(encoded)) for encoded in map(codec.encode, [*SAFE_VALUES, *TENSORS])]
+CODECS = ["plain", "struct", "array", "arrow", "file", "python"] + (["tensor"] if TENSORS else [])
 
 _asked = os.environ.get("GPUCACHE_TEST_HOSTILE")
 often = settings(max_examples=int(_asked)) if _asked else settings()
@@ -85,6 +96,38 @@ def used(value: Any) -> None:
     elif isinstance(value, list | tuple):
         for item in value[:20]:
             used(item)
+
+
+def test_every_codec_is_here() -> None:
+    """A codec that is added is fuzzed too: each that encode() knows has a sample above, or is refused by name."""
+    sampled = {name for name, _, _ in ENCODED}
+
+    assert sampled | {"python", "file"} == set(CODECS)
+
+
+FORMS = st.tuples(
+    st.sampled_from(["int64", "float32", "bool", "bfloat16", "complex128", "float8_e5m2", "Tensor", "load", "__class__", ""]),
+    st.lists(st.integers(-1, 2**64 - 1) | st.integers(0, 4), max_size=4),
+    st.lists(st.integers(-1, 4), max_size=4),
+    st.booleans(),
+)  # fmt: skip
+
+
+@pytest.mark.skipif(not TENSORS, reason="there is no torch here")
+@often
+@given(FORMS, st.permutations(range(4)), st.binary(max_size=64))
+def test_any_form_of_a_tensor_is_a_tensor_within_its_bytes(
+    form: tuple[Any, ...], order: list[int], part: bytes
+) -> None:
+    """dtypes that torch has and that are none, negative and huge axes, in every order of the fields."""
+    dtype, shape, _, grad = form
+    for meta in (form, [dtype, shape, list(range(len(shape))), grad], [form[at] for at in order]):
+        encoded = msgspec.msgpack.encode(meta)
+        with nothing_runs():
+            value = read("tensor", encoded, [part])
+        if not isinstance(value, RecordCorrupt):
+            assert value.numel() * value.element_size() <= len(part)
+            value.detach().clone()
 
 
 def mutated(data: st.DataObject, original: bytes) -> bytes:
