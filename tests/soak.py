@@ -82,7 +82,10 @@ def power(cycles: int) -> Result:
 def flight(cycles: int) -> Result:
     """As many keys, wanted by 64 processes at once: each body runs once."""
     variables = {"GPUCACHE_TEST_FLIGHT_KEYS": cycles, "GPUCACHE_TEST_FLIGHT_PROCESSES": 64}
-    return _by_pytest("tests/crash/test_store_killed.py::test_each_body_runs_once", variables, cycles)
+    return {
+        "processes": 64,
+        **_by_pytest("tests/crash/test_store_killed.py::test_each_body_runs_once", variables, cycles),
+    }
 
 
 def codecs(cycles: int) -> Result:
