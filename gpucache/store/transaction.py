@@ -55,7 +55,7 @@ class Transaction:
         """Up to PAGE_ROWS rows that start with prefix and come after `after`, with their checks.
 
         Raises:
-            lmdb.CorruptedError: The keys are in no order: damaged pages lead in a circle, and the scan would not end.
+            lmdb.CorruptedError: A key is none, or they are in no order: damaged pages lead in a circle, and the scan would not end.
         """
         return list(self.rows_after(database, prefix, after, reverse=reverse))
 
@@ -69,6 +69,8 @@ class Transaction:
                 if not found:
                     return
                 key = cursor.key()
+                if not 0 < len(key) <= KEY_MAX_BYTES:
+                    raise lmdb.CorruptedError(f"{database}: a key of {len(key):,} bytes")
                 if after is not None and (key >= after if reverse else key <= after):
                     raise lmdb.CorruptedError(
                         f"{database}: the key {key.hex()[:64]} does not come after the one before it"

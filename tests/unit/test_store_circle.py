@@ -11,7 +11,7 @@ import lmdb
 import pytest
 
 from gpucache.store.salvage import _page_until_damage
-from gpucache.store.transaction import PAGE_ROWS, Transaction
+from gpucache.store.transaction import KEY_MAX_BYTES, PAGE_ROWS, Transaction
 
 KEYS = [b"%03d" % number for number in range(PAGE_ROWS * 2)]
 
@@ -83,3 +83,10 @@ def test_rows_before_the_circle_are_saved() -> None:
 
     assert [key for key, _ in page] == KEYS[:3]
     assert not is_whole
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * (KEY_MAX_BYTES + 1)])
+def test_a_key_of_no_possible_length_is_damage(key: bytes) -> None:
+    """The scan went on from such a key, and the reader heard ValueError of a key that was none of its own."""
+    with pytest.raises(lmdb.CorruptedError, match="bytes"):
+        rows_of([key]).page("records", b"", None, reverse=False)
