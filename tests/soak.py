@@ -1,6 +1,7 @@
-"""The long runs behind the crash tests, with their counts: `python -m tests.soak kills|syscalls|mutations|index|power|all`.
+"""The long runs behind the crash tests, with their counts: `python -m tests.soak kills|syscalls|mutations|...|all`.
 
 The code is that of the tests that CI runs; only how many differs. Results go to benchmarks/results/soak.json, one entry a run.
+`--seconds` ends `syscalls` and `index` early; their plans are drawn in an order of their own, so that what was run is a fair part.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import subprocess
 import sys
 import tempfile
@@ -25,16 +27,17 @@ sys.path.insert(0, str(ROOT / "tests"))
 from fault_server import DAMAGED_INDEX, FaultServer, Plan, build, plans_of  # noqa: E402  # after the path to it
 
 Result = dict[str, Any]
+ends_at = float("inf")  # of time.monotonic(), set by --seconds
 
 
 def kills(cycles: int) -> Result:
     """Writers, readers, collectors and lock holders killed at random moments."""
-    return _by_pytest("tests/crash/test_store_killed.py", "GPUCACHE_TEST_KILLS", cycles)
+    return _by_pytest("tests/crash/test_store_killed.py", {"GPUCACHE_TEST_KILLS": cycles}, cycles)
 
 
 def mutations(cycles: int) -> Result:
     """Mutated blobs and rows, a third of them each: blobs, rows, forged rows."""
-    return _by_pytest("tests/property/test_store_mutated.py", "GPUCACHE_TEST_MUTATIONS", cycles)
+    return _by_pytest("tests/property/test_store_mutated.py", {"GPUCACHE_TEST_MUTATIONS": cycles}, cycles)
 
 
 def syscalls(cycles: int) -> Result:
@@ -46,6 +49,7 @@ def syscalls(cycles: int) -> Result:
             for durability in ("relaxed", "durable", "volatile")
             for plan in plans_of(server, operation, durability)
         ]
+        random.Random(4).shuffle(plans)
         return _run(server, plans[:cycles])
 
 
@@ -75,6 +79,20 @@ def power(cycles: int) -> Result:
     return {"counts": dict(counts), "failures": failures[:50], "failed": len(failures), "skipped": skipped}
 
 
+def flight(cycles: int) -> Result:
+    """As many keys, wanted by 64 processes at once: each body runs once."""
+    variables = {"GPUCACHE_TEST_FLIGHT_KEYS": cycles, "GPUCACHE_TEST_FLIGHT_PROCESSES": 64}
+    return {
+        "processes": 64,
+        **_by_pytest("tests/crash/test_store_killed.py::test_each_body_runs_once", variables, cycles),
+    }
+
+
+def codecs(cycles: int) -> Result:
+    """Hostile bytes for every codec, so many for each claim."""
+    return _by_pytest("tests/property/test_codec_hostile.py", {"GPUCACHE_TEST_HOSTILE": cycles}, cycles)
+
+
 def _server(folder: Path) -> FaultServer:
     library = build(folder)
     if library is None:
@@ -83,7 +101,7 @@ def _server(folder: Path) -> FaultServer:
 
 
 def _run(server: FaultServer, plans: list[Plan]) -> Result:
-    counts, failures = Counter[str](), []
+    counts, failures, done = Counter[str](), list[str](), 0
     for done, plan in enumerate(plans, 1):
         outcome = server.run(plan)
         counts[plan.operation] += 1
@@ -91,16 +109,26 @@ def _run(server: FaultServer, plans: list[Plan]) -> Result:
             if said.startswith("error ") or said in ("found", "missed"):
                 counts[said] += 1
         failures += [f"{plan}: {problem}" for problem in outcome.problems]
+        for problem in outcome.problems:
+            print(f"{plan}: {problem}", flush=True)
         if done % 500 == 0:
             print(f"{done:,} of {len(plans):,}, {len(failures)} failures", flush=True)
-    return {"cycles": len(plans), "counts": dict(counts), "failures": failures[:50], "failed": len(failures)}
+        if time.monotonic() > ends_at:
+            break
+    return {
+        "cycles": done,
+        "planned": len(plans),
+        "counts": dict(counts),
+        "failures": failures[:50],
+        "failed": len(failures),
+    }
 
 
-def _by_pytest(file: str, variable: str, cycles: int) -> Result:
+def _by_pytest(file: str, variables: dict[str, int], cycles: int) -> Result:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file],
         cwd=ROOT,
-        env={**os.environ, variable: str(cycles)},
+        env={**os.environ, **{name: str(value) for name, value in variables.items()}},
         capture_output=True,
         text=True,
         check=False,
@@ -120,19 +148,24 @@ RUNS: dict[str, tuple[Callable[[int], Result], int]] = {
     "mutations": (mutations, 100_000),
     "index": (index, 10_000),
     "power": (power, 120),
+    "flight": (flight, 1_000),
+    "codecs": (codecs, 20_000),
 }
 
 
 def main() -> int:
     """Run them and note how it went."""
+    global ends_at  # set once, by a program
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("what", choices=[*RUNS, "all"])
     parser.add_argument("--cycles", type=int)
+    parser.add_argument("--seconds", type=float)
     wanted = parser.parse_args()
     failed = 0
     for name in RUNS if wanted.what == "all" else (wanted.what,):
         run, cycles = RUNS[name]
         started = time.monotonic()
+        ends_at = started + (wanted.seconds or float("inf"))
         result = run(wanted.cycles or cycles)
         result["seconds"] = round(time.monotonic() - started, 1)
         print(name, json.dumps(result, indent=1), flush=True)

@@ -45,6 +45,7 @@ from gpucache.store.transaction import PAGE_ROWS, Transaction, body_of, getter
 T = TypeVar("T")
 
 ATTEMPTS = 4
+FULL_BYTES = 65536  # a disk with less is full: more than the pages of a usual commit
 MENDING, WRITING = b"mend the index!!", b"write the index!"
 
 _STALE = (lmdb.PanicError, lmdb.BadTxnError, lmdb.BadDbiError, lmdb.BadRslotError, lmdb.MapResizedError)
@@ -336,9 +337,12 @@ class Index:
         LMDB passes over damage that it meets while it makes a cursor, and says BadTxnError at the cursor's first use: a
         transaction that is bad again after the environment was opened anew stands on damaged pages.
         """
-        if isinstance(problem, lmdb.DiskError | lmdb.MapFullError):
+        if isinstance(problem, lmdb.DiskError | lmdb.MapFullError) or type(problem) is lmdb.Error:
             usage = os.statvfs(self.path)
-            raise StoreFull(str(self.path), 1, usage.f_bavail * usage.f_frsize) from problem
+            left_bytes = usage.f_bavail * usage.f_frsize
+            # Where a commit's first pages still fit the kernel writes those, and LMDB calls a short write EIO.
+            if type(problem) is not lmdb.Error or ("Input/output" in str(problem) and left_bytes < FULL_BYTES):
+                raise StoreFull(str(self.path), 1, left_bytes) from problem
         with self._mending:
             if self._handles == 0:
                 raise StoreClosed(str(self.path)) from problem

@@ -87,7 +87,10 @@ class Queue:
         """Give everything back. Also for a forked child: through the descriptor that it inherits it would hold its parent's boxes."""
         for descriptor in (self._descriptor, self._locks):
             if descriptor >= 0:
-                os.close(descriptor)
+                with suppress(
+                    OSError
+                ):  # EIO, say: Linux has given it back all the same, and the other one is left to close
+                    os.close(descriptor)
         self._descriptor = self._locks = -1
 
     def take(self, turn: Flight) -> bool:

@@ -6,6 +6,7 @@ is right. One child tries them all; only where that one dies does each database 
 
 from __future__ import annotations
 
+import resource
 import secrets
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from gpucache.store.environment import open_databases, open_environment
 from gpucache.store.transaction import Transaction, body_of
 
 TIMEOUT_S = 600.0
+CPU_S, CPU_BYTES_PER_S = 2, 2**23
+"""What a child may compute: a scan that ends takes less. Of the processor's time, so that a busy machine costs no rows."""
 
 
 def salvage(path: Path) -> int:
@@ -61,6 +64,8 @@ def _in_child(source: Path, target: Path, databases: Sequence[str]) -> int | Non
 
 def main(source: str, target: str, databases: str) -> None:
     """Copy the rows of these databases; print how many."""
+    limit_s = CPU_S + Path(source, "data.mdb").stat().st_size // CPU_BYTES_PER_S
+    resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
     saved = 0
     for database in databases.split(","):
         for backwards in (False, True):
@@ -83,16 +88,30 @@ def copy_rows(source: Path, target: Path, database: str, *, backwards: bool) -> 
             reading = damaged.begin()  # the database is opened within it: one opened later is unknown to it
             rows = Transaction(reading, {database: damaged.open_db(database.encode(), txn=reading, create=False)})
             after: bytes | None = None
-            while page := rows.page(database, b"", after, reverse=backwards):
-                if after is not None and (page[-1][0] >= after if backwards else page[-1][0] <= after):
-                    return copied, False  # damaged pages lead in a circle
+            is_whole = True
+            while is_whole:
+                page, is_whole = _page_until_damage(rows, database, after, backwards=backwards)
+                if not page:
+                    break
                 with into.begin(write=True) as writing:
                     for key, row in page:
                         if body_of(database, key, row) is not None:
                             copied += writing.put(key, row, db=databases[database], overwrite=False)
                 after = page[-1][0]
+            return copied, is_whole
     except lmdb.Error:
         return copied, False
     finally:
         into.close()
-    return copied, True
+
+
+def _page_until_damage(
+    rows: Transaction, database: str, after: bytes | None, *, backwards: bool
+) -> tuple[list[tuple[bytes, bytes]], bool]:
+    """The next rows, and whether no damage was met: keys out of order are damage too, of pages that lead in a circle."""
+    page: list[tuple[bytes, bytes]] = []
+    try:
+        page.extend(rows.rows_after(database, b"", after, reverse=backwards))  # what comes before an error stays
+    except lmdb.Error:
+        return page, False
+    return page, True

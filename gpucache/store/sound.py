@@ -1,6 +1,6 @@
 """Whether LMDB may be given an index's file. LMDB trusts its pages, and a damaged one kills the process: so the file is walked first.
 
-A walk costs 0.15 ms for each MB. None is done where someone who is alive has the file open, for he has walked it, or where the file is as
+A walk costs 0.15 ms for each MB. None is done where someone alive has the file open, he has walked it, nor where the file is as
 the last one left it who closed it in this boot.
 """
 

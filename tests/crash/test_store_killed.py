@@ -27,6 +27,8 @@ KILLS = int(os.environ.get("GPUCACHE_TEST_KILLS", "60"))
 HANG_S = 2.0 if "GPUCACHE_TEST_KILLS" in os.environ else 10.0  # the disk of a busy machine takes its time
 STARTED_S = 20.0  # HANG_S, and what starting a process may take on a busy machine
 LONGEST_LIFE_S = 0.06
+FLIGHT_PROCESSES = int(os.environ.get("GPUCACHE_TEST_FLIGHT_PROCESSES", "8"))
+FLIGHT_KEYS = int(os.environ.get("GPUCACHE_TEST_FLIGHT_KEYS", "100"))
 
 
 @pytest.fixture(scope="module")
@@ -139,20 +141,20 @@ def test_writers_who_write_for_each_other_are_killed(tmp_path: Path, processes: 
 
 
 def test_each_body_runs_once(tmp_path: Path, processes: ForkServerContext) -> None:
-    """8 processes, 50 keys in 8 orders: 50 computations."""
+    """8 processes, 100 keys in 8 orders: 100 computations; in the long run 64 and 1,000."""
     with Store(tmp_path / "store"):
         pass
     workers = [
-        processes.Process(target=compute_each, args=(tmp_path / "store", tmp_path / "log", seed, 50))
-        for seed in range(8)
+        processes.Process(target=compute_each, args=(tmp_path / "store", tmp_path / "log", seed, FLIGHT_KEYS))
+        for seed in range(FLIGHT_PROCESSES)
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
 
-    assert [worker.exitcode for worker in workers] == [0] * 8
-    assert Counter((tmp_path / "log").read_text().split()) == {str(number): 1 for number in range(50)}
+    assert [worker.exitcode for worker in workers] == [0] * FLIGHT_PROCESSES
+    assert Counter((tmp_path / "log").read_text().split()) == {str(number): 1 for number in range(FLIGHT_KEYS)}
 
 
 def test_a_killed_holder_lets_go(tmp_path: Path, processes: ForkServerContext) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import sys
 import tracemalloc
@@ -13,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 from codec_support import ARRAYS, SAFE, stored
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpucache import codec
@@ -26,8 +27,23 @@ ROOM_BYTES = 2**20  # what reading a few hundred bytes may take, at the very mos
 _WORDS = pa.array(["a", None, "bcd"])
 SAFE_VALUES = [*SAFE.values(), *ARRAYS.values(), [np.arange(3), {"a": b"x" * 5000}], pa.table({"w": _WORDS, "n": [1, 2, 3]}),
                _WORDS.dictionary_encode(), pa.array([[1], [2, 3]]), {"arrow": _WORDS}]  # fmt: skip
-ENCODED = [(encoded.codec, encoded.meta, stored(encoded)) for encoded in map(codec.encode, SAFE_VALUES)]
-CODECS = ["plain", "struct", "array", "arrow", "file", "python"] + (["tensor"] if "torch" in sys.modules else [])
+try:
+    import torch
+except ImportError:
+    TENSORS: list[Any] = []
+else:
+    TENSORS = [
+        torch.arange(5),
+        torch.ones(2, 3, dtype=torch.bfloat16).t(),
+        torch.zeros(0),
+        torch.zeros(3, requires_grad=True),
+    ]
+ENCODED = [(encoded.codec, encoded.meta, stored(encoded)) for encoded in map(codec.encode, [*SAFE_VALUES, *TENSORS])]
+CODECS = ["plain", "struct", "array", "arrow", "file", "python"] + (["tensor"] if TENSORS else [])
+
+_asked = os.environ.get("GPUCACHE_TEST_HOSTILE")
+often = settings(max_examples=int(_asked)) if _asked else settings()
+"""The long run asks for more: `python -m tests.soak codecs`."""
 
 _watched: list[str] = []
 _forbidden: list[str] = []
@@ -82,6 +98,38 @@ def used(value: Any) -> None:
             used(item)
 
 
+def test_every_codec_is_here() -> None:
+    """A codec that is added is fuzzed too: each that encode() knows has a sample above, or is refused by name."""
+    sampled = {name for name, _, _ in ENCODED}
+
+    assert sampled | {"python", "file"} == set(CODECS)
+
+
+FORMS = st.tuples(
+    st.sampled_from(["int64", "float32", "bool", "bfloat16", "complex128", "float8_e5m2", "Tensor", "load", "__class__", ""]),
+    st.lists(st.integers(-1, 2**64 - 1) | st.integers(0, 4), max_size=4),
+    st.lists(st.integers(-1, 4), max_size=4),
+    st.booleans(),
+)  # fmt: skip
+
+
+@pytest.mark.skipif(not TENSORS, reason="there is no torch here")
+@often
+@given(FORMS, st.permutations(range(4)), st.binary(max_size=64))
+def test_any_form_of_a_tensor_is_a_tensor_within_its_bytes(
+    form: tuple[Any, ...], order: list[int], part: bytes
+) -> None:
+    """dtypes that torch has and that are none, negative and huge axes, in every order of the fields."""
+    dtype, shape, _, grad = form
+    for meta in (form, [dtype, shape, list(range(len(shape))), grad], [form[at] for at in order]):
+        encoded = msgspec.msgpack.encode(meta)
+        with nothing_runs():
+            value = read("tensor", encoded, [part])
+        if not isinstance(value, RecordCorrupt):
+            assert value.numel() * value.element_size() <= len(part)
+            value.detach().clone()
+
+
 def mutated(data: st.DataObject, original: bytes) -> bytes:
     """The bytes with a few changed, cut, doubled or put in."""
     changed = bytearray(original)
@@ -103,6 +151,7 @@ def mutated(data: st.DataObject, original: bytes) -> bytes:
     return bytes(changed)
 
 
+@often
 @given(st.sampled_from(ENCODED), st.data())
 def test_damaged_bytes_give_a_value_or_a_damaged_record(
     encoded: tuple[str, bytes, list[bytes]], data: st.DataObject
@@ -117,6 +166,7 @@ def test_damaged_bytes_give_a_value_or_a_damaged_record(
     used(value)
 
 
+@often
 @given(st.sampled_from(CODECS), st.binary(max_size=200), st.lists(st.binary(max_size=200), max_size=3))
 def test_any_bytes_give_a_value_or_a_damaged_record(name: str, meta: bytes, parts: list[bytes]) -> None:
     """Nothing that gpucache ever wrote."""
@@ -138,6 +188,7 @@ TREES = st.recursive(
 )
 
 
+@often
 @given(TREES)
 def test_any_tree_gives_a_value_or_a_damaged_record(tree: Any) -> None:
     """Well-formed msgpack, with our own tags over things that they never stand over."""
@@ -145,6 +196,7 @@ def test_any_tree_gives_a_value_or_a_damaged_record(tree: Any) -> None:
         used(read("struct", msgspec.msgpack.encode(tree), [b"\x93\xa1l\x01\x02", b"12345678"]))
 
 
+@often
 @given(st.recursive(TREES, lambda inner: st.lists(inner, max_size=5)))
 def test_any_description_of_files_gives_names_that_stay_within(form: Any) -> None:
     """Or is refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import subprocess
@@ -363,3 +364,20 @@ def test_a_sync_that_fails_is_told_to_those_who_need_it(index: Index, monkeypatc
 
     assert len(told) == 1
     assert [name for name, _ in index.scan("rows")] == [b"durable", b"relaxed"]
+
+
+def test_a_queue_that_the_disk_fails_is_closed_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """close() of the first file raised EIO: the second one stayed open, and a fork's hook would have raised."""
+    queue = Queue(tmp_path / "queue", tmp_path / "locks")
+    close, closed = os.close, list[int]()
+
+    def fails(descriptor: int) -> None:
+        close(descriptor)
+        closed.append(descriptor)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("gpucache.store.queue.os.close", fails)
+    queue.close()
+    monkeypatch.undo()
+
+    assert len(closed) == 2
