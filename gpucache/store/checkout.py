@@ -1,8 +1,12 @@
-"""Stored files and directories as paths: under their own names, by hard links to the blobs, so that nothing is copied.
+"""Stored files and directories as paths, under their own names, read-only.
 
-Each lies in a folder of its own under files/, named by what it is. A link shares the blob's inode, so a link that was written
-to is seen by its stamp, and made anew. An executable file is a copy: the permission belongs to the inode, and other files of
-the same content may not be executable.
+Each lies in a folder of its own under files/, named by what it is, and is handed out again to whoever asks for the same. How a
+file is made of a blob so that nothing done to it changes the blob is the blobs' business (blobs.py, hand_out).
+
+What was handed out may have been written to since, as root is free to. So the stamps of a folder's files are written down beside
+them, and a file with another stamp is compared with its blob's digest before it is handed out again; what is not as it was made is
+made anew. Nothing is handed out before the clock that stamps files has moved on: whatever is done to a file from then on, also to
+one that shares its blob's inode, gives it another stamp than the one that was written down.
 """
 
 from __future__ import annotations
@@ -10,24 +14,51 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from gpucache.codec.file import Entry, FileForm, decode_form
 from gpucache.digests import Dir, File, combine
+from gpucache.digests.file import stamp_of
 from gpucache.errors import RecordCorrupt, StoreFull
-from gpucache.store.blobs import NO_ROOM
+from gpucache.store.blobs import NO_ROOM, boot_id
 from gpucache.store.contract import Stray
 from gpucache.store.record import Manifest, PartRef
 
 PutFile = Callable[[PartRef, Path], None]
-"""Makes a file of a part's content at a path; a link to the blob, if it can."""
+"""Makes a read-only file of a part's content at a path."""
 
 IsWhole = Callable[[PartRef, Path], bool]
 """Whether the file at a path is the part's own blob, unchanged."""
 
 EXECUTABLE = 0o555
+
+TICK_MAX_MS = 20
+"""What a file system's clock is waited for. ext4's and xfs' tick every 4 ms or faster; a slower one's stamps are not written down."""
+
+
+_Stamp = tuple[int, int, int, int]
+"""Size, times and inode, as digests.file.stamp_of() gives them."""
+
+
+class _Stamps(msgspec.Struct, frozen=True, array_like=True):
+    """What the files of a folder were when they were right, in the order of its entries, and in which boot.
+
+    After a power cut a file can have its times and no content.
+    """
+
+    boot: str
+    files: list[_Stamp]
+
+
+_encode_stamps = msgspec.msgpack.Encoder().encode
+_decode_stamps = msgspec.msgpack.Decoder(_Stamps).decode
 
 
 class Checkout:
@@ -75,17 +106,46 @@ class Checkout:
             return False
         if form.is_dir and {name for name, _ in Dir(top).files()} != {entry.name for entry in form.entries}:
             return False  # someone put a file into it
-        return all(self._is_as_made(entry, manifest, _place(top, entry, form)) for entry in form.entries)
+        stamps = _stamps_of(form, top)
+        if stamps is None:
+            return False  # someone took one away
+        if stamps == _noted(top):
+            return True
+        will_tell = self._will_tell(stamps)
+        if not all(self._is_as_made(entry, manifest, _place(top, entry, form)) for entry in form.entries):
+            return False
+        if will_tell and _stamps_of(form, top) == stamps:
+            _note(stamps, top)
+        return True
+
+    def _will_tell(self, stamps: Sequence[_Stamp]) -> bool:
+        """Wait until whatever happens to the files from now on must give them other stamps; whether that is so."""
+        newest_ns = max((changed_ns for _, _, changed_ns, _ in stamps), default=0)
+        probe = self._temporary / secrets.token_hex(8)
+        try:
+            probe.touch()
+            for _ in range(TICK_MAX_MS):
+                if os.stat(probe).st_ctime_ns > newest_ns:
+                    return True
+                time.sleep(0.001)
+                os.utime(probe)
+        except OSError:
+            return False  # no room: contents are compared the next time
+        finally:
+            probe.unlink(missing_ok=True)
+        return False
 
     def _is_as_made(self, entry: Entry, manifest: Manifest, place: Path) -> bool:
         if entry.link is not None:
             return place.is_symlink() and os.readlink(place) == entry.link
-        if entry.part >= len(manifest.parts):
-            raise RecordCorrupt("file", "one of its parts is missing")
-        part = manifest.parts[entry.part]
-        if entry.executable:
-            return place.is_file() and os.access(place, os.X_OK) and self._content_of(place) == part.blob
-        return self._is_whole(part, place)
+        part = _part(entry, manifest)
+        try:
+            status = os.lstat(place)
+            if not stat.S_ISREG(status.st_mode) or bool(status.st_mode & stat.S_IXUSR) != entry.executable:
+                return False
+            return self._is_whole(part, place) or self._content_of(place) == part.blob
+        except OSError:
+            return False
 
     def _make(self, form: FileForm, manifest: Manifest, folder: Path) -> None:
         building = self._temporary / secrets.token_hex(8)
@@ -94,6 +154,9 @@ class Checkout:
             (top if form.is_dir else building).mkdir(mode=0o700, parents=True)
             for entry in form.entries:
                 self._put(entry, manifest, _place(top, entry, form))
+            stamps = _stamps_of(form, top)
+            if stamps is not None and self._will_tell(stamps):
+                _note(stamps, top)
             try:
                 building.rename(folder)
             except OSError:
@@ -107,13 +170,49 @@ class Checkout:
         if entry.link is not None:
             place.symlink_to(entry.link)
             return
-        self._put_file(manifest.parts[entry.part], place)
-        if entry.executable:
+        self._put_file(_part(entry, manifest), place)
+        if not entry.executable:
+            return
+        if os.stat(place).st_nlink > 1:  # the permission belongs to the inode, and others may not be executable
             linked = place.with_name(f".{secrets.token_hex(8)}")
             place.rename(linked)
             shutil.copyfile(linked, place)
-            place.chmod(EXECUTABLE)
             linked.unlink()
+        place.chmod(EXECUTABLE)
+
+
+def _part(entry: Entry, manifest: Manifest) -> PartRef:
+    if entry.part >= len(manifest.parts):
+        raise RecordCorrupt("file", "one of its parts is missing")
+    return manifest.parts[entry.part]
+
+
+def _note(stamps: list[_Stamp], top: Path) -> None:
+    """Write stamps down. Where that fails, contents are compared the next time; half a note is none."""
+    with suppress(OSError):
+        _stamps_place(top).write_bytes(_encode_stamps(_Stamps(boot_id(), stamps)))
+
+
+def _noted(top: Path) -> list[_Stamp] | None:
+    """The stamps written down there, if they were in this boot."""
+    try:
+        found = _decode_stamps(_stamps_place(top).read_bytes())
+    except (OSError, ValueError):  # msgspec's own are such
+        return None
+    return found.files if found.boot == boot_id() else None
+
+
+def _stamps_of(form: FileForm, top: Path) -> list[_Stamp] | None:
+    """What the files' stamps are now, in the order of the entries; None if one is gone."""
+    try:
+        return [stamp_of(os.lstat(_place(top, entry, form))) for entry in form.entries]
+    except OSError:
+        return None
+
+
+def _stamps_place(top: Path) -> Path:
+    """Beside what is handed out, under a name that this does not have."""
+    return top.with_name("stamps" if top.name != "stamps" else "stamps_")
 
 
 def _name(manifest: Manifest) -> str:

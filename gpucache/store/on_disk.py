@@ -111,7 +111,7 @@ class Store:
             durable=durability == "durable",
             outbox=outbox,
         )
-        self._checkout = Checkout(place / "files", place / "tmp", self._link, self._is_linked, named_by.of_file)
+        self._checkout = Checkout(place / "files", place / "tmp", self._hand_out, self._is_linked, named_by.of_file)
 
     def _stand_on(
         self,
@@ -452,12 +452,12 @@ class Store:
     def _why_not_trusted(self) -> str | None:
         return why_not_trusted(self.path)
 
-    def _link(self, part: PartRef, target: Path) -> None:
-        """Make a file of a part: a second name of its blob."""
+    def _hand_out(self, part: PartRef, target: Path) -> None:
+        """Make a file of a part."""
         blob = part.blob
         if blob is None:
             raise RecordCorrupt("file", "its content is no blob")
-        self._values.with_blob(blob, lambda row: (None, self._files.link(row, blob, target)))
+        self._values.with_blob(blob, lambda row: (None, self._files.hand_out(row, blob, target)))
 
     def _is_linked(self, part: PartRef, name: Path) -> bool:
         row = None if part.blob is None else self._values.blob_row(part.blob)
