@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -104,7 +104,7 @@ class Checkout:
     def _is_whole_folder(self, form: FileForm, manifest: Manifest, top: Path) -> bool:
         if form.is_dir and not top.is_dir():
             return False
-        if form.is_dir and {name for name, _ in Dir(top).files()} != {entry.name for entry in form.entries}:
+        if form.is_dir and {name for name, _ in Dir(top).entries()} != _names(form):
             return False  # someone put a file into it
         stamps = _stamps_of(form, top)
         if stamps is None:
@@ -138,6 +138,8 @@ class Checkout:
     def _is_as_made(self, entry: Entry, manifest: Manifest, place: Path) -> bool:
         if entry.link is not None:
             return place.is_symlink() and os.readlink(place) == entry.link
+        if entry.is_folder:
+            return place.is_dir() and not place.is_symlink()
         part = _part(entry, manifest)
         try:
             status = os.lstat(place)
@@ -170,6 +172,9 @@ class Checkout:
         if entry.link is not None:
             place.symlink_to(entry.link)
             return
+        if entry.is_folder:
+            place.mkdir()
+            return
         self._put_file(_part(entry, manifest), place)
         if not entry.executable:
             return
@@ -179,6 +184,12 @@ class Checkout:
             shutil.copyfile(linked, place)
             linked.unlink()
         place.chmod(EXECUTABLE)
+
+
+def _names(form: FileForm) -> set[str]:
+    """Every name in a directory, those of directories that follow from their files' too."""
+    names = {entry.name for entry in form.entries}
+    return names.union(*(map(str, PurePosixPath(name).parents) for name in names)) - {"."}
 
 
 def _part(entry: Entry, manifest: Manifest) -> PartRef:
