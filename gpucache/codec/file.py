@@ -23,7 +23,8 @@ NO_PART = -1  # in an Entry that is a link, or a directory without anything in i
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One file of a directory, or the file itself: its relative name, its part, or where it points as a link.
 
-    A directory has an entry if nothing is in it; the others follow from their files' names. Names that are not UTF-8 hold surrogates, as everywhere in Python's os.
+    A directory has an entry if nothing is in it; the others follow from their files' names. Names that are not UTF-8 hold
+    surrogates, as everywhere in Python's os.
     """
 
     name: str
