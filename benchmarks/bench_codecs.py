@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -82,12 +81,14 @@ def test_put(contestant: str, contest: Contest, place: Path, monkeypatch: pytest
         write(place / "source", next(numbers))
         os.sync()
 
-    put: Callable[[], Any]
-    if contestant.startswith("cp"):
-        command = ["cp", contestant.partition(" ")[2] or "--reflink=never", place / "source", place / "copy"]
-        put = lambda: subprocess.run(command, check=True)  # noqa: E731  # the other side of one choice
-    else:
-        put = lambda: Store(place / "store").put(gpc.File(place / "source"))  # noqa: E731
+    def put() -> None:
+        if contestant.startswith("cp"):
+            how = contestant.partition(" ")[2] or "--reflink=never"
+            subprocess.run(["cp", how, place / "source", place / "copy"], check=True)
+            return
+        with Store(place / "store") as store:
+            store.put(gpc.File(place / "source"))
+
     contest(WHAT[0], contestant, put, rounds=4, setup=machine)
 
 

@@ -225,6 +225,60 @@ def test_a_file_that_changes_while_it_is_stored_is_noticed(place: Place, monkeyp
         assert not list((store.path / "tmp").iterdir())
 
 
+@pytest.mark.parametrize("is_back_again", [False, True])
+def test_a_file_that_changes_right_after_it_was_cloned_is_noticed(
+    place: Place, monkeypatch: pytest.MonkeyPatch, is_back_again: bool
+) -> None:
+    """What lies in the store is what was hashed: a clone of other content is refused, also if the source is as it was again."""
+    source = place.source(CONTENT[::-1] if is_back_again else CONTENT)
+    times = source.stat()
+    share = blobs.share
+
+    def written_to(*descriptors: int) -> bool:
+        done = share(*descriptors)
+        source.write_bytes(CONTENT if is_back_again else b"late")
+        os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns))
+        return done
+
+    with place.store() as store:
+        monkeypatch.setattr(blobs, "share", written_to)
+        wanted = store._values._content.of(CONTENT)
+        try:
+            row = store.blobs.copy_in(source, wanted)
+        except NotStorable:
+            row = None
+
+        assert (row is None) == (is_back_again == (place.way == "reflink"))
+        assert bytes_of_blobs(store) == ([] if row is None else [CONTENT])
+
+
+def test_a_clone_whose_source_did_not_change_is_not_read(xfs: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pages would come from the disk."""
+    if isinstance(xfs, str):
+        pytest.skip(xfs)
+    place = Place(Path(tempfile.mkdtemp(dir=xfs)), "reflink")
+    source = place.source()
+    os.utime(source, ns=(0, 0))
+    read: list[bool] = []
+    with place.store() as store:
+        content = store._files._content
+        of_open_file = content.of_open_file
+
+        def noted(descriptor: int, **options: object) -> bytes:
+            read.append(os.path.samestat(os.fstat(descriptor), source.stat()))
+            return of_open_file(descriptor, **options)
+
+        monkeypatch.setattr(content, "of_open_file", noted)
+        while (
+            not read or read[-1] is False
+        ):  # a source of this very tick of the clock is not trusted, and its clone is read
+            read.clear()
+            row = store.blobs.copy_in(source, content.of(CONTENT))
+            store.blobs.remove(row)
+
+        assert read == [True]
+
+
 def test_a_source_that_changes_later_changes_nothing(place: Place) -> None:
     """Also through a mapping of it that was made before it was stored."""
     import mmap
