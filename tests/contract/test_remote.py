@@ -22,7 +22,7 @@ from gpucache.events import Degraded, Event, hooks
 from gpucache.memo import fetch, inputs
 from gpucache.store import Record, Store
 from gpucache.store.on_disk import OUTBOX
-from gpucache.store.remote import Patience, Remote, SigningKey, receiving
+from gpucache.store.remote import Patience, Remote, Settings, SigningKey, open_remote, receiving
 from gpucache.store.remote.breaker import Breaker
 from gpucache.store.remote.bucket import Bucket
 from gpucache.store.remote.objects import SIGNED, Call, Part, call_name, part_name, seal, unseal
@@ -211,6 +211,16 @@ def test_a_gpucache_that_knows_nothing_of_packing_says_so(few: Machines) -> None
 
     found = [bytes(few.bucket.get(call_name(key), most_bytes=2**30)[:8]) for key in keys]
     assert found == [b"gpcall01", b"gpcall02"]
+
+
+def test_packing_is_a_setting(few: Machines) -> None:
+    """On unless it is switched off."""
+    store = few.one()[0]
+    remotes = [open_remote(store, Settings("memory:///", compress=compress)) for compress in (True, False)]
+
+    assert [remote._sender._line is not None for remote in remotes] == [True, False]
+    for remote in remotes:
+        remote.close(0.0)
 
 
 def test_what_claims_to_hold_too_much_is_damaged(few: Machines) -> None:

@@ -53,6 +53,7 @@ class Line:
     def __init__(self, s_per_byte: float = GIGABIT_S_PER_BYTE) -> None:
         self.s_per_byte = s_per_byte
         self._request_s = 0.0
+        self._is_guess = True
         self._lock = threading.Lock()
 
     def moved(self, nbytes: int, seconds: float) -> None:
@@ -62,7 +63,9 @@ class Line:
                 self._request_s = seconds if not self._request_s else min(seconds, self._request_s)
             elif nbytes >= _TOLD_FROM_BYTES:
                 seconds_moving = max(seconds - self._request_s, 0.0)
-                self.s_per_byte += _WEIGHT * (seconds_moving / nbytes - self.s_per_byte)
+                weight = 1.0 if self._is_guess else _WEIGHT
+                self.s_per_byte += weight * (seconds_moving / nbytes - self.s_per_byte)
+                self._is_guess = False
 
 
 class Trial(NamedTuple):
