@@ -79,6 +79,8 @@ class Checkout:
             StoreFull: There is no room for its names.
         """
         form = decode_form(manifest.meta)
+        if any(entry.part >= len(manifest.parts) for entry in form.entries):
+            raise RecordCorrupt("file", "one of its parts is missing")
         folder = self._folder / _name(manifest)
         top = folder / _safe(form.name)
         if not self._is_whole_folder(form, manifest, top):
@@ -140,7 +142,7 @@ class Checkout:
             return place.is_symlink() and os.readlink(place) == entry.link
         if entry.is_folder:
             return place.is_dir() and not place.is_symlink()
-        part = _part(entry, manifest)
+        part = manifest.parts[entry.part]
         try:
             status = os.lstat(place)
             if not stat.S_ISREG(status.st_mode) or bool(status.st_mode & stat.S_IXUSR) != entry.executable:
@@ -175,7 +177,7 @@ class Checkout:
         if entry.is_folder:
             place.mkdir()
             return
-        self._put_file(_part(entry, manifest), place)
+        self._put_file(manifest.parts[entry.part], place)
         if not entry.executable:
             return
         if os.stat(place).st_nlink > 1:  # the permission belongs to the inode, and others may not be executable
@@ -190,12 +192,6 @@ def _names(form: FileForm) -> set[str]:
     """Every name in a directory, those of directories that follow from their files' too."""
     names = {entry.name for entry in form.entries}
     return names.union(*(map(str, PurePosixPath(name).parents) for name in names)) - {"."}
-
-
-def _part(entry: Entry, manifest: Manifest) -> PartRef:
-    if entry.part >= len(manifest.parts):
-        raise RecordCorrupt("file", "one of its parts is missing")
-    return manifest.parts[entry.part]
 
 
 def _note(stamps: list[_Stamp], top: Path) -> None:

@@ -17,6 +17,7 @@ NOT_A_ROW = (msgspec.MsgspecError, ValueError, RecursionError)
 encode_row = msgspec.msgpack.Encoder().encode
 
 _time = struct.Struct(">d")
+_use = struct.Struct(">dI")
 
 
 class PartRef(msgspec.Struct, frozen=True, array_like=True):
@@ -178,6 +179,19 @@ def encode_time(at: float) -> bytes:
 def decode_time(row: bytes) -> float:
     """When a row says; the beginning of time if it says nothing."""
     return float(_time.unpack(row)[0]) if len(row) == _time.size else 0.0
+
+
+def encode_use(at: float, uses: int) -> bytes:
+    """A row that says when something was last used, Unix time, s, and how often."""
+    return _use.pack(at, min(uses, 2**32 - 1))
+
+
+def decode_use(row: bytes | None) -> tuple[float, int]:
+    """When, and how often. Rows of an earlier gpucache say only when; those that say nothing: never."""
+    if row is None or len(row) not in (_time.size, _use.size):
+        return 0.0, 0
+    at, uses = _use.unpack(row) if len(row) == _use.size else (*_time.unpack(row), 1)
+    return float(at), int(uses)
 
 
 def decoded(decode: Callable[[bytes], T], row: bytes | None) -> T | None:

@@ -29,6 +29,7 @@ from gpucache.store.record import (
     TaskStats,
     blobs_of,
     decode_time,
+    decode_use,
     decoded,
     decoded_blob,
 )
@@ -129,6 +130,7 @@ class _Marks:
     Attributes:
         seconds: By blob, what the dearest record that needs it took; infinite if no record can give it again.
         used_at: By blob, when it was last needed as far as rows say.
+        uses: By blob, how often readers noted that they read it.
         kept: Blobs that stay: pinned, or claimed a short while ago.
         values, parts: Rows of these databases that are needed.
         files: Manifests of files and directories.
@@ -136,6 +138,7 @@ class _Marks:
 
     seconds: dict[bytes, float] = field(default_factory=dict)
     used_at: dict[bytes, float] = field(default_factory=dict)
+    uses: dict[bytes, int] = field(default_factory=dict)
     kept: set[bytes] = field(default_factory=set)
     values: set[bytes] = field(default_factory=set)
     parts: set[bytes] = field(default_factory=set)
@@ -167,7 +170,8 @@ def _plan(store: Store, rows: RowReader, max_bytes: int | None) -> _Plan:
     unnamed, candidates, kept_bytes = [], [], 0
     for digest, row in known.items():
         used_at = max(store.blobs.used_at(row), marks.used_at.get(digest, 0.0))
-        candidate = Candidate(digest, row, row.nbytes, marks.seconds.get(digest, 0.0), used_at)
+        seconds, uses = marks.seconds.get(digest, 0.0), 1 + marks.uses.get(digest, 0)
+        candidate = Candidate(digest, row, row.nbytes, seconds, used_at, uses)
         if digest in marks.kept:
             kept_bytes += row.nbytes
         elif digest in marks.seconds:
@@ -210,8 +214,9 @@ def _marks(rows: RowReader, known: dict[bytes, BlobRow], now: float) -> _Marks:
         for found in _DIGEST_IN_MSGPACK.finditer(body):
             if (digest := found[1] or found[2]) in known:
                 marks.seconds[digest] = float("inf")
-    for blob, at in rows.scan("used"):
-        marks.used_at[blob] = max(marks.used_at.get(blob, 0.0), decode_time(at))
+    for blob, body in rows.scan("used"):
+        used_at, marks.uses[blob] = decode_use(body)
+        marks.used_at[blob] = max(marks.used_at.get(blob, 0.0), used_at)
     marks.kept.update(blob for blob, at in rows.scan("claims") if now - decode_time(at) <= GRACE_S)
     return marks
 

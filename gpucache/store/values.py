@@ -17,7 +17,18 @@ from gpucache.errors import BlobMissing, RecordCorrupt, StoreFull, StoreUnusable
 from gpucache.events import Quarantined, hooks
 from gpucache.store.contract import BlobStore, RowReader, Rows, RowWriter
 from gpucache.store.hashing import Content
-from gpucache.store.record import BlobRow, Manifest, PartRef, blobs_of, decoded, decoded_blob, encode_row, encode_time
+from gpucache.store.record import (
+    BlobRow,
+    Manifest,
+    PartRef,
+    blobs_of,
+    decode_use,
+    decoded,
+    decoded_blob,
+    encode_row,
+    encode_time,
+    encode_use,
+)
 
 T = TypeVar("T")
 
@@ -67,7 +78,7 @@ class Values:
 
         def both(writer: RowWriter) -> T:
             for blob, at in used.items():
-                writer.put("used", blob, encode_time(at))
+                writer.put("used", blob, encode_use(at, decode_use(writer.get("used", blob))[1] + 1))
             return change(writer)
 
         return self._rows.update(both, durable=durable)

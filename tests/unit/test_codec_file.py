@@ -12,6 +12,7 @@ import pytest
 import gpucache as gpc
 from gpucache import codec
 from gpucache.codec.file import decode_form
+from gpucache.digests import value_digest
 from gpucache.errors import NotStorable, RecordCorrupt
 
 
@@ -115,3 +116,20 @@ def test_decode_says_that_files_are_made_by_the_store(tmp_path: Path) -> None:
 
     with pytest.raises(RecordCorrupt, match="made again by a store"):
         codec.decode("file", encoded.meta, lambda *_: b"x", allow_pickle=True)
+
+
+@pytest.mark.parametrize("is_dir", [False, True])
+def test_a_file_whose_part_is_missing_is_damaged(tmp_path: Path, is_dir: bool) -> None:
+    """A manifest with fewer parts than its entries name, whether or not the file was made before."""
+    path = tmp_path / "a" if is_dir else tmp_path / "a.txt"
+    if is_dir:
+        path.mkdir()
+    (path / "b.txt" if is_dir else path).write_bytes(b"x" * 20_000)
+    value = gpc.Dir(path) if is_dir else gpc.File(path)
+    with gpc.Store(tmp_path / "store") as store:
+        manifest = store.write(value, value_digest(value))
+        forged = msgspec.structs.replace(manifest, parts=())
+        for _ in range(2):
+            with pytest.raises(RecordCorrupt, match="one of its parts is missing"):
+                store.read(forged)
+            store.read(manifest)
