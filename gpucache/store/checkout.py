@@ -11,6 +11,7 @@ one that shares its blob's inode, gives it another stamp than the one that was w
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -26,7 +27,7 @@ import msgspec
 from gpucache.codec.file import Entry, FileForm, decode_form
 from gpucache.digests import Dir, File, combine
 from gpucache.digests.file import stamp_of
-from gpucache.errors import RecordCorrupt, StoreFull
+from gpucache.errors import NotIdentifiable, RecordCorrupt, StoreFull, StoreUnusable
 from gpucache.store.blobs import NO_ROOM, boot_id
 from gpucache.store.contract import Stray
 from gpucache.store.record import Manifest, PartRef
@@ -76,23 +77,29 @@ class Checkout:
 
         Raises:
             BlobMissing, RecordCorrupt: Its bytes are gone or damaged.
-            StoreFull: There is no room for its names.
+            StoreFull, StoreUnusable: There is no room for it, or the disk failed.
         """
         form = decode_form(manifest.meta)
         if any(entry.part >= len(manifest.parts) for entry in form.entries):
             raise RecordCorrupt("file", "one of its parts is missing")
         folder = self._folder / _name(manifest)
         top = folder / _safe(form.name)
-        if not self._is_whole_folder(form, manifest, top):
-            shutil.rmtree(folder, ignore_errors=True)
         try:
-            if not top.exists():
-                self._make(form, manifest, folder)
+            found = _inode(folder)
+            while not self._is_whole_folder(form, manifest, top):
+                if found is not None and found == _inode(folder):  # else it is another's by now, who was as fast
+                    self._put_aside(folder)
+                if self._made(form, manifest, folder):
+                    break
+                found = _inode(folder)
+        except (StoreFull, StoreUnusable):
+            raise
         except OSError as problem:
-            if problem.errno in NO_ROOM and not isinstance(problem, StoreFull):
+            if problem.errno in NO_ROOM:
                 free = shutil.disk_usage(self._temporary).free
                 raise StoreFull(str(self._folder.parent), manifest.nbytes, free) from problem
-            raise
+            why = f"a file can't be made: {problem.strerror or problem}"
+            raise StoreUnusable(str(self._folder.parent), why, "look at its disk") from problem
         return Dir(top) if form.is_dir else File(top)
 
     def strays(self, kept: Iterable[Manifest], given_up: Iterable[Manifest], *, older_than: float) -> Iterator[Stray]:
@@ -104,20 +111,20 @@ class Checkout:
                 yield Stray(_bytes_of_its_own(Path(entry.path)), partial(shutil.rmtree, entry.path, ignore_errors=True))
 
     def _is_whole_folder(self, form: FileForm, manifest: Manifest, top: Path) -> bool:
-        if form.is_dir and not top.is_dir():
+        """Whether it is there as it was made. What can't be read is not."""
+        try:
+            stamps = _stamps_of(form, top)
+            if form.is_dir and (not top.is_dir() or {name for name, _ in Dir(top).entries()} != _names(form)):
+                return False  # someone put a file into it, or took one away
+            if stamps == _noted(top):
+                return True
+            will_tell = self._will_tell(stamps)
+            if not all(self._is_as_made(entry, manifest, _place(top, entry, form)) for entry in form.entries):
+                return False
+            if will_tell and _stamps_of(form, top) == stamps:
+                _note(stamps, top)
+        except (OSError, NotIdentifiable):
             return False
-        if form.is_dir and {name for name, _ in Dir(top).entries()} != _names(form):
-            return False  # someone put a file into it
-        stamps = _stamps_of(form, top)
-        if stamps is None:
-            return False  # someone took one away
-        if stamps == _noted(top):
-            return True
-        will_tell = self._will_tell(stamps)
-        if not all(self._is_as_made(entry, manifest, _place(top, entry, form)) for entry in form.entries):
-            return False
-        if will_tell and _stamps_of(form, top) == stamps:
-            _note(stamps, top)
         return True
 
     def _will_tell(self, stamps: Sequence[_Stamp]) -> bool:
@@ -143,15 +150,13 @@ class Checkout:
         if entry.is_folder:
             return place.is_dir() and not place.is_symlink()
         part = manifest.parts[entry.part]
-        try:
-            status = os.lstat(place)
-            if not stat.S_ISREG(status.st_mode) or bool(status.st_mode & stat.S_IXUSR) != entry.executable:
-                return False
-            return self._is_whole(part, place) or self._content_of(place) == part.blob
-        except OSError:
+        status = os.lstat(place)
+        if not stat.S_ISREG(status.st_mode) or bool(status.st_mode & stat.S_IXUSR) != entry.executable:
             return False
+        return self._is_whole(part, place) or self._content_of(place) == part.blob
 
-    def _make(self, form: FileForm, manifest: Manifest, folder: Path) -> None:
+    def _made(self, form: FileForm, manifest: Manifest, folder: Path) -> bool:
+        """Make the folder; False if another was faster."""
         building = self._temporary / secrets.token_hex(8)
         top = building / _safe(form.name)
         try:
@@ -159,15 +164,24 @@ class Checkout:
             for entry in form.entries:
                 self._put(entry, manifest, _place(top, entry, form))
             stamps = _stamps_of(form, top)
-            if stamps is not None and self._will_tell(stamps):
+            if self._will_tell(stamps):
                 _note(stamps, top)
             try:
                 building.rename(folder)
-            except OSError:
-                if not (folder / _safe(form.name)).exists():  # else another thread was first
+            except OSError as problem:
+                if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
+                return False
         finally:
             shutil.rmtree(building, ignore_errors=True)
+        return True
+
+    def _put_aside(self, folder: Path) -> None:
+        """Take a folder away, at once: one that is removed where it stands could be left half, and handed out."""
+        aside = self._temporary / secrets.token_hex(8)
+        with suppress(FileNotFoundError):
+            folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def _put(self, entry: Entry, manifest: Manifest, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -186,6 +200,13 @@ class Checkout:
             shutil.copyfile(linked, place)
             linked.unlink()
         place.chmod(EXECUTABLE)
+
+
+def _inode(folder: Path) -> int | None:
+    try:
+        return os.lstat(folder).st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _names(form: FileForm) -> set[str]:
@@ -209,12 +230,9 @@ def _noted(top: Path) -> list[_Stamp] | None:
     return found.files if found.boot == boot_id() else None
 
 
-def _stamps_of(form: FileForm, top: Path) -> list[_Stamp] | None:
-    """What the files' stamps are now, in the order of the entries; None if one is gone."""
-    try:
-        return [stamp_of(os.lstat(_place(top, entry, form))) for entry in form.entries]
-    except OSError:
-        return None
+def _stamps_of(form: FileForm, top: Path) -> list[_Stamp]:
+    """What the files' stamps are now, in the order of the entries."""
+    return [stamp_of(os.lstat(_place(top, entry, form))) for entry in form.entries]
 
 
 def _stamps_place(top: Path) -> Path:

@@ -14,8 +14,10 @@ import pytest
 from power_cuts import FILE_SYSTEMS, SIZE_BYTES, mounted, why_not
 
 from gpucache.digests import Dir, File, value_digest
-from gpucache.errors import NotStorable
-from gpucache.store import Store, blobs, reflink
+from gpucache.errors import NotStorable, StoreUnusable
+from gpucache.store import Store, blobs, check, checkout, reflink
+
+assert check  # a user without rights may not be able to import it later
 
 CONTENT = os.urandom(300_000)
 NOBODY = 65534
@@ -195,6 +197,53 @@ def test_what_is_as_it_was_made_is_not_read_again(place: Place, monkeypatch: pyt
         (first.parent / "stamps").write_bytes(b"\x93damaged")
         assert store.get(digest).path == first
         assert (first / "a").stat().st_ino == inode
+
+
+def test_where_the_clock_stands_still_contents_tell(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No stamp is written down that a later change could leave as it is."""
+    monkeypatch.setattr(checkout, "TICK_MAX_MS", 0)
+    with place.store() as store:
+        digest = store.put(File(place.source()))
+        path = store.get(digest).path
+
+        assert store.get(digest).path == path
+        assert not (path.parent / "stamps").exists()
+
+
+def test_a_folder_that_can_not_be_taken_away_is_not_handed_out(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What someone wrote to stayed where the disk failed to remove it, and was given to the next who asked."""
+    with place.store() as store:
+        digest = store.put(File(place.source()))
+        path = store.get(digest).path
+        replace(path)
+
+        def fails(self: Path, target: Path) -> Path:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patch, pytest.raises(StoreUnusable, match="look at its disk"):
+            patch.setattr(Path, "rename", fails)
+            store.get(digest)
+        assert store.get(digest).read_bytes() == CONTENT
+
+
+def test_who_is_second_takes_what_the_first_made(place: Place) -> None:
+    """Two ask at once: neither takes away what the other was handed."""
+    with place.store() as store:
+        digest = store.put(File(place.source()))
+        made = store._checkout._made
+        first: list[Path] = []
+
+        def slow(*arguments: object) -> bool:
+            store._checkout._made = made
+            first.append(store.get(digest).path)
+            inode = first[0].stat().st_ino
+            done = made(*arguments)
+            assert first[0].stat().st_ino == inode
+            return done
+
+        store._checkout._made = slow
+
+        assert store.get(digest).path == first[0]
 
 
 @pytest.mark.parametrize("name", ["stamps", "stamps_"])
