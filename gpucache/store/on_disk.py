@@ -53,7 +53,8 @@ class Store:
 
     Lifetimes: what was stored stays until collect() is asked for room or someone deletes it; what is pinned stays then, too. A
     value that get() handed out lives on its own: it survives close(), collect() and the deletion of the store. Arrays that it
-    hands out are mapped and read-only; copy them to change them.
+    hands out are mapped and read-only; copy them to change them. Files and directories come as read-only paths in the store, there
+    for as long as it keeps them; what is done to them all the same changes no later answer.
 
     Threads: any thread may call any method of one Store, at the same time. Processes: any number on one machine may have
     the same directory open; what put() has returned from, all of them see. After fork() parent and child may both go on
