@@ -214,11 +214,16 @@ def test_a_gpucache_that_knows_nothing_of_packing_says_so(few: Machines) -> None
 
 
 def test_packing_is_a_setting(few: Machines) -> None:
-    """On unless it is switched off."""
-    store = few.one()[0]
-    remotes = [open_remote(store, Settings("memory:///", compress=compress)) for compress in (True, False)]
+    """On unless it is switched off; a directory is no line of a gigabit."""
+    store, folder = few.one()[0], f"file://{few.folder}/bucket"
+    remotes = [
+        open_remote(store, settings)
+        for settings in (Settings("memory:///"), Settings(folder), Settings("memory:///", compress=False))
+    ]
 
-    assert [remote._sender._line is not None for remote in remotes] == [True, False]
+    line, directory, none = (remote._sender._line for remote in remotes)
+    assert line.s_per_byte > directory.s_per_byte
+    assert none is None
     for remote in remotes:
         remote.close(0.0)
 

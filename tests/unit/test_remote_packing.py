@@ -122,7 +122,7 @@ def test_what_can_be_packed_is_where_the_line_is_slow(content: object) -> None:
 
 
 def test_a_line_is_what_it_moved() -> None:
-    """Large requests less the time of a small one; one that was held up counts little, and none that is small."""
+    """Large requests less the time of a small one; one that was held up counts little, and none that is small counts."""
     line = Line()
     line.moved(1000, 0.03)
     for _ in range(30):
@@ -130,6 +130,22 @@ def test_a_line_is_what_it_moved() -> None:
     line.moved(200_000, 9.0)
 
     assert line.s_per_byte == pytest.approx(2e-9, rel=0.01)
+
+    line.moved(2**20, 9.0)
+    assert line.s_per_byte < 4e-9
+    for _ in range(30):
+        line.moved(2**20, 0.03 + 2**20 * 1e-7)
+    assert line.s_per_byte == pytest.approx(1e-7, rel=0.01)
+
+
+def test_the_first_request_says_more_than_a_guess() -> None:
+    """A line of ten gigabits is known for one at once; a slow one is, in a few."""
+    fast, slow = Line(), Line()
+    fast.moved(2**20, 2**20 * 0.8e-9)
+    slow.moved(2**20, 10.0)
+
+    assert fast.s_per_byte == pytest.approx(0.8e-9)
+    assert slow.s_per_byte == pytest.approx(4 * packing.GIGABIT_S_PER_BYTE)
 
 
 # ---------------------------------------------------------------- hostile bytes

@@ -36,11 +36,13 @@ FROM_BYTES, TO_BYTES = 64 * 2**10, 256 * 2**20
 SAMPLES, SAMPLE_BYTES = 3, 64 * 2**10
 SAVES_AT_LEAST = 0.05
 
-GIGABIT_S_PER_BYTE = 8e-9
-"""What a line is taken for until something went over it."""
+GIGABIT_S_PER_BYTE, DIRECTORY_S_PER_BYTE = 8e-9, 0.6e-9
+"""What a line is taken for until something went over it, and what a directory is (a disk's 1.6 GB/s)."""
 
-_TOLD_FROM_BYTES = 2**20
+_TOLD_FROM_BYTES = 256 * 2**10
 _WEIGHT = 0.3
+_SLOWER_AT_MOST = 4.0
+"""What one request may say: a connection that was made first, or was held up, is not what the line moves."""
 
 _length = struct.Struct("<I")
 
@@ -63,8 +65,8 @@ class Line:
                 self._request_s = seconds if not self._request_s else min(seconds, self._request_s)
             elif nbytes >= _TOLD_FROM_BYTES:
                 seconds_moving = max(seconds - self._request_s, 0.0)
-                weight = 1.0 if self._is_guess else _WEIGHT
-                self.s_per_byte += weight * (seconds_moving / nbytes - self.s_per_byte)
+                measured = min(seconds_moving / nbytes, _SLOWER_AT_MOST * self.s_per_byte)
+                self.s_per_byte += (1.0 if self._is_guess else _WEIGHT) * (measured - self.s_per_byte)
                 self._is_guess = False
 
 

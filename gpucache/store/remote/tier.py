@@ -30,7 +30,7 @@ from gpucache.store.remote.bucket import Bucket
 from gpucache.store.remote.counts import Counts, add_to_totals
 from gpucache.store.remote.objects import call_name
 from gpucache.store.remote.outbox import Outbox
-from gpucache.store.remote.packing import Line
+from gpucache.store.remote.packing import DIRECTORY_S_PER_BYTE, GIGABIT_S_PER_BYTE, Line
 from gpucache.store.remote.patience import Guard, Patience
 from gpucache.store.remote.pool import Pool
 from gpucache.store.remote.receiving import FETCHED, Receiver
@@ -290,7 +290,7 @@ def open_remote(store: Store, settings: Settings) -> Remote:
         trust=trust,
         timeout_s=settings.timeout_s,
         read_only=settings.read_only,
-        line=Line() if settings.compress else None,
+        line=_line(settings),
     )
 
 
@@ -313,6 +313,12 @@ def _parts_of(settings: Settings) -> tuple[SigningKey | None, Trust, Bucket]:
     keys = parse_keys(settings.trusted_keys)
     trust = Trust(keys | {signer.public_key} if keys and signer is not None else keys)
     return signer, trust, Bucket(settings.url, timeout_s=settings.timeout_s, over_http=settings.over_http)
+
+
+def _line(settings: Settings) -> Line | None:
+    if not settings.compress:
+        return None
+    return Line(DIRECTORY_S_PER_BYTE if settings.url.startswith("file:") else GIGABIT_S_PER_BYTE)
 
 
 def _settle(answer: Future[bool], found: bool) -> bool:
