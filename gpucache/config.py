@@ -39,6 +39,7 @@ class Config:
         remote_trusted_keys: Public keys (64 hexadecimal digits, separated by commas) whose results alone are believed; empty:
             everybody's, but for what needs unpickling.
         remote_timeout_s: What a call waits for an answer of the remote, unless computing its value took longer.
+        remote_compress: Results travel there and back compressed where that pays; readers need this gpucache or a newer one for those.
         remote_flush_s: What a program waits at its end until its results are sent; the rest is sent by the next.
         strict: Refuse what is otherwise only said: dynamic imports, global random state, results that can't be stored.
     """
@@ -55,6 +56,7 @@ class Config:
     remote_signing_key: str = ""
     remote_trusted_keys: str = ""
     remote_timeout_s: float = 10.0
+    remote_compress: bool = True
     remote_flush_s: float = 30.0
     strict: bool = False
 

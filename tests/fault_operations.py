@@ -13,7 +13,7 @@ from typing import Any
 
 from store_roles import VALUES, is_right, key_of, value_of
 
-from gpucache.digests import value_digest
+from gpucache.digests import Dir, value_digest
 from gpucache.errors import GpuCacheError, RecordCorrupt
 from gpucache.events import hooks, log_event
 from gpucache.store import Record, Store
@@ -68,6 +68,28 @@ def _get(path: Path, durability: str, arm: Arm, say: Say) -> None:
                 record = store.lookup(key_of(step))
                 if record is not None and not is_right(store.read(record.result), step % VALUES):
                     say(f"WRONG value of step {step}")
+
+
+def _files(path: Path, durability: str, arm: Arm, say: Say) -> None:
+    """A directory goes in and comes out, and once more, as a file that someone wrote to is made again."""
+    source = path.with_name("given")
+    source.mkdir(exist_ok=True)
+    contents = {"a": b"a" * 30_000, "b": b"b" * 9, "run": b"a" * 30_000}
+    for name, content in contents.items():
+        (source / name).write_bytes(content)
+    (source / "run").chmod(0o755)
+    with Store(path, durability=durability) as store:  # type: ignore[arg-type]
+        arm()
+        for _ in range(2):
+            found = None
+            with suppress(GpuCacheError):
+                found = store.get(store.put(Dir(source))).path
+            with suppress(OSError):  # who reads and writes himself is told by his system
+                if found and any((found / name).read_bytes() != content for name, content in contents.items()):
+                    say("WRONG content of a file")
+                if found:
+                    (found / "a").unlink()
+                    (found / "a").write_bytes(b"written to")
 
 
 def _evict(path: Path, durability: str, arm: Arm, say: Say) -> None:
@@ -143,6 +165,7 @@ OPERATIONS = {
     "open": Operation(_in_our_words(_open)),
     "put": Operation(_in_our_words(_put)),
     "get": Operation(_in_our_words(_get)),
+    "files": Operation(_in_our_words(_files)),
     "evict": Operation(_in_our_words(_evict), evicts=True),
     "collect": Operation(_in_our_words(_collect)),
 }

@@ -34,7 +34,7 @@ def command(store: str | None, as_json: bool) -> int:
     if shared.hits or shared.misses or shared.sent or shared.failures or unsent:
         write(
             f"remote   {shared.hits:,} hits ({size(shared.fetched_bytes)}), {shared.misses:,} misses, "
-            f"{shared.sent:,} sent ({size(shared.sent_bytes)}), {unsent:,} to send, "
+            f"{shared.sent:,} sent ({size(shared.sent_bytes)}, {size(shared.saved_bytes)} saved), {unsent:,} to send, "
             f"{shared.failures:,} failures, {shared.refused:,} refused, {shared.damaged:,} damaged"
         )
     if stats.tasks:

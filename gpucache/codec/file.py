@@ -17,19 +17,25 @@ from gpucache.digests import Dir, File
 from gpucache.errors import NotStorable, RecordCorrupt
 
 NAME = "file"
-NO_PART = -1  # in an Entry that is a link
+NO_PART = -1  # in an Entry that is a link, or a directory without anything in it
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One file of a directory, or the file itself: its relative name, its part, or where it points as a link.
 
-    Names that are not UTF-8 hold surrogates, as everywhere in Python's os.
+    A directory has an entry if nothing is in it; the others follow from their files' names. Names that are not UTF-8 hold
+    surrogates, as everywhere in Python's os.
     """
 
     name: str
     part: int
     executable: bool
     link: str | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a directory without anything in it."""
+        return self.link is None and self.part == NO_PART
 
 
 class FileForm(msgspec.Struct, frozen=True, array_like=True):
@@ -81,13 +87,16 @@ def _encode_dir(value: Dir) -> Encoded:
         raise NotStorable("gpucache.Dir", f"there is no directory {value.path}", "make it before you return it")
     entries: list[_StoredEntry] = []
     parts: list[FilePart] = []
-    for relative, path in value.files():
+    for relative, path in value.entries():
         name = os.fsencode(relative)
         if path.is_symlink():
             entries.append(_StoredEntry(name, NO_PART, False, os.fsencode(os.readlink(path))))
         elif path.is_file():
             entries.append(_StoredEntry(name, len(parts), _is_executable(path), None))
             parts.append(FilePart(path))
+        elif path.is_dir():
+            if not os.listdir(path):
+                entries.append(_StoredEntry(name, NO_PART, False, None))
         else:
             raise NotStorable("gpucache.Dir", f"{path} is neither a file nor a link", "leave it out of the directory")
     top = os.fsencode(value.path.name or value.path.resolve().name)
@@ -95,7 +104,7 @@ def _encode_dir(value: Dir) -> Encoded:
 
 
 def decode_form(meta: bytes) -> FileForm:
-    """What to make: each entry's name is relative and stays within; its part, if it is no link, is a number from 0.
+    """What to make: each entry's name is relative and stays within; its part, if it is a file, is a number from 0.
 
     Raises:
         RecordCorrupt: Not what encode() wrote, or names that would lead elsewhere.
@@ -121,7 +130,7 @@ def _check(form: _StoredForm) -> None:
     """Refuse what could be made only outside the directory, or over another entry."""
     if b"/" in form.name or b"\0" in form.name or form.name == b"..":
         raise RecordCorrupt(NAME, f"{form.name!r} is no name of a file")
-    if not form.is_dir and (len(form.entries) != 1 or form.entries[0].link is not None):
+    if not form.is_dir and (len(form.entries) != 1 or form.entries[0].part < 0):
         raise RecordCorrupt(NAME, "a file has one content")
     names = {entry.name for entry in form.entries}
     if len(names) != len(form.entries):
@@ -129,8 +138,9 @@ def _check(form: _StoredForm) -> None:
     for entry in form.entries:
         if not _stays_within(entry.name, names):
             raise RecordCorrupt(NAME, f"{entry.name!r} does not stay within the directory")
-        if (entry.link is None) != (entry.part >= 0) or b"\0" in (entry.link or b"") or entry.link == b"":
-            raise RecordCorrupt(NAME, f"{entry.name!r} is neither a file nor a link")
+        is_link = entry.link is not None
+        if entry.part < NO_PART or (is_link and entry.part >= 0) or b"\0" in (entry.link or b"") or entry.link == b"":
+            raise RecordCorrupt(NAME, f"{entry.name!r} is neither a file, a link nor a directory")
 
 
 def _stays_within(name: bytes, names: set[bytes]) -> bool:

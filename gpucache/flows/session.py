@@ -144,6 +144,7 @@ def remote_settings(config: Config) -> Settings:
         config.remote_timeout_s,
         config.remote_read_only,
         cloud_over_http(),
+        config.remote_compress,
     )
 
 

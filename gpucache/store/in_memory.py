@@ -70,7 +70,7 @@ class InMemoryStore(Store):
         target.chmod(0o444)
 
     def _is_written_out(self, part: PartRef, name: Path) -> bool:
-        return name.is_file() and tree_digest(name.read_bytes()) == part.blob
+        return False  # a file of its own: what counts is its content
 
 
 class MemoryRows:

@@ -53,7 +53,8 @@ class Store:
 
     Lifetimes: what was stored stays until collect() is asked for room or someone deletes it; what is pinned stays then, too. A
     value that get() handed out lives on its own: it survives close(), collect() and the deletion of the store. Arrays that it
-    hands out are mapped and read-only; copy them to change them.
+    hands out are mapped and read-only; copy them to change them. Files and directories come as read-only paths in the store, there
+    for as long as it keeps them; what is done to them all the same changes no later answer.
 
     Threads: any thread may call any method of one Store, at the same time. Processes: any number on one machine may have
     the same directory open; what put() has returned from, all of them see. After fork() parent and child may both go on
@@ -111,7 +112,7 @@ class Store:
             durable=durability == "durable",
             outbox=outbox,
         )
-        self._checkout = Checkout(place / "files", place / "tmp", self._link, self._is_linked, named_by.of_file)
+        self._checkout = Checkout(place / "files", place / "tmp", self._hand_out, self._is_linked, named_by.of_file)
 
     def _stand_on(
         self,
@@ -452,12 +453,12 @@ class Store:
     def _why_not_trusted(self) -> str | None:
         return why_not_trusted(self.path)
 
-    def _link(self, part: PartRef, target: Path) -> None:
-        """Make a file of a part: a second name of its blob."""
+    def _hand_out(self, part: PartRef, target: Path) -> None:
+        """Make a file of a part."""
         blob = part.blob
         if blob is None:
             raise RecordCorrupt("file", "its content is no blob")
-        self._values.with_blob(blob, lambda row: (None, self._files.link(row, blob, target)))
+        self._values.with_blob(blob, lambda row: (None, self._files.hand_out(row, blob, target)))
 
     def _is_linked(self, part: PartRef, name: Path) -> bool:
         row = None if part.blob is None else self._values.blob_row(part.blob)

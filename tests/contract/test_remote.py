@@ -22,10 +22,11 @@ from gpucache.events import Degraded, Event, hooks
 from gpucache.memo import fetch, inputs
 from gpucache.store import Record, Store
 from gpucache.store.on_disk import OUTBOX
-from gpucache.store.remote import Patience, Remote, SigningKey, receiving
+from gpucache.store.remote import Patience, Remote, Settings, SigningKey, open_remote, receiving
 from gpucache.store.remote.breaker import Breaker
 from gpucache.store.remote.bucket import Bucket
-from gpucache.store.remote.objects import SIGNED, Call, call_name, part_name, seal, unseal
+from gpucache.store.remote.objects import SIGNED, Call, Part, call_name, part_name, seal, unseal
+from gpucache.store.remote.packing import Line
 from gpucache.store.remote.signing import Trust
 
 pytest.importorskip("obstore", reason="a remote needs obstore: pip install 'gpucache[remote]'")
@@ -33,6 +34,16 @@ pytest.importorskip("obstore", reason="a remote needs obstore: pip install 'gpuc
 PARTS = {"code:f": (b"c" * 16, "f")}
 LARGE = np.arange(5 * 2**20, dtype=np.uint8)  # more than travels along
 _keys = (number.to_bytes(16, "big") for number in itertools.count(1))
+
+
+class Slow(Line):
+    """A line over which packing always pays."""
+
+    def moved(self, nbytes: int, seconds: float) -> None:
+        """Stay slow."""
+
+
+PACKED = pytest.mark.parametrize("line", [None, Slow(1e-3)], ids=["as they are", "packed"])
 
 
 class Local:
@@ -157,9 +168,10 @@ def _values(folder: Path) -> dict[str, Any]:
     }
 
 
-def test_what_one_computed_another_has(machines: Machines, tmp_path: Path) -> None:
+@PACKED
+def test_what_one_computed_another_has(machines: Machines, tmp_path: Path, line: Line | None) -> None:
     """Values of every kind come out as they went in; the record says what it cost and that it was fetched."""
-    here, there = machines.one(), machines.one()
+    here, there = machines.one(line=line), machines.one()
     values = _values(tmp_path)
     keys = {name: publish(here[0], value) for name, value in values.items()}
 
@@ -176,6 +188,7 @@ def test_what_one_computed_another_has(machines: Machines, tmp_path: Path) -> No
         assert there[0].parts_of(record) == PARTS
     assert there[1].counts.hits == len(values)
     assert machines.heard == []
+    assert (here[1].counts.saved_bytes > LARGE.nbytes // 2) == (line is not None)
 
 
 def test_what_nobody_knows_is_a_miss(machines: Machines) -> None:
@@ -189,27 +202,75 @@ def test_what_nobody_knows_is_a_miss(machines: Machines) -> None:
     assert machines.heard == []
 
 
-def test_a_large_part_is_sent_once(machines: Machines) -> None:
+def test_a_gpucache_that_knows_nothing_of_packing_says_so(few: Machines) -> None:
+    """What is packed has another first line; what is not is as it always was."""
+    plain, packing = few.one(), few.one(line=Slow(1e-3))
+    keys = [publish(plain[0], LARGE), publish(packing[0], LARGE)]
+    plain[1].push(30.0)
+    packing[1].push(30.0)
+
+    found = [bytes(few.bucket.get(call_name(key), most_bytes=2**30)[:8]) for key in keys]
+    assert found == [b"gpcall01", b"gpcall02"]
+
+
+def test_packing_is_a_setting(few: Machines) -> None:
+    """On unless it is switched off; a directory is no line of a gigabit."""
+    store, folder = few.one()[0], f"file://{few.folder}/bucket"
+    remotes = [
+        open_remote(store, settings)
+        for settings in (Settings("memory:///"), Settings(folder), Settings("memory:///", compress=False))
+    ]
+
+    line, directory, none = (remote._sender._line for remote in remotes)
+    assert line.s_per_byte > directory.s_per_byte
+    assert none is None
+    for remote in remotes:
+        remote.close(0.0)
+
+
+def test_what_claims_to_hold_too_much_is_damaged(few: Machines) -> None:
+    """A part of a terabyte in a few bytes, along with its call or apart: refused before anything is unpacked."""
+    here, there = few.one(line=Slow(1e-3)), few.one()
+    for value in (LARGE, LARGE[: 2**20].copy()):
+        key = publish(here[0], value)
+        here[1].push(30.0)
+        opened = unseal(few.bucket.get(call_name(key), most_bytes=2**30), key)
+        answer = opened.call.answer
+        (part,) = answer.value.parts
+        assert part.packed_nbytes
+        for nbytes in (2**40, part.nbytes + 1, -1):
+            lie = msgspec.structs.replace(part, nbytes=nbytes)
+            lying = msgspec.structs.replace(answer, value=msgspec.structs.replace(answer.value, parts=(lie,)))
+            few.bucket.put(call_name(key), seal(Call(key, lying), [opened.along], None))
+            assert taken(there, key) is None
+        few.bucket.put(call_name(key), seal(Call(key, answer), [opened.along], None))
+        assert np.array_equal(taken(there, key), value)
+    assert (there[1].counts.damaged, there[1].counts.failures) == (6, 0)
+
+
+@PACKED
+def test_a_large_part_is_sent_once(machines: Machines, line: Line | None) -> None:
     """Two calls with one large result share an object; a third machine gets both."""
-    here, there = machines.one(), machines.one()
+    here, there = machines.one(line=line), machines.one()
     first, second = publish(here[0], LARGE), publish(here[0], LARGE)
     here[1].push(30.0)
-    sent = here[1].counts.sent_bytes
+    sent = here[1].counts.sent_bytes + here[1].counts.saved_bytes
 
     assert LARGE.nbytes <= sent < 2 * LARGE.nbytes
     assert np.array_equal(taken(there, first), LARGE)
     fetched = there[1].counts.fetched_bytes
     assert np.array_equal(taken(there, second), LARGE)
     assert there[0].stats().blobs == 1
-    assert fetched >= LARGE.nbytes
+    assert (fetched >= LARGE.nbytes) == (line is None)
 
 
-def test_a_damaged_object_is_a_miss_and_healed_by_the_next_who_computes(machines: Machines) -> None:
+@PACKED
+def test_a_damaged_object_is_a_miss_and_healed_by_the_next_who_computes(machines: Machines, line: Line | None) -> None:
     """A large part and a call, both damaged in the bucket: never their bytes, one warning; what is sent anew is right."""
-    here, there = machines.one(), machines.one()
+    here, there = machines.one(line=line), machines.one(line=line)
     large, small = publish(here[0], LARGE), publish(here[0], np.arange(9000))
     here[1].push(30.0)
-    part = part_name(next(_part.sha256 for _part in _statement(machines.bucket, large).answer.value.parts))
+    part = _name_of(_statement(machines.bucket, large).answer.value.parts[0])
     for name in (part, call_name(small)):
         data = bytearray(machines.bucket.get(name, most_bytes=2**30))
         data[len(data) // 2] ^= 1
@@ -227,6 +288,10 @@ def test_a_damaged_object_is_a_miss_and_healed_by_the_next_who_computes(machines
     third = machines.one()
     assert np.array_equal(taken(third, large), LARGE)
     assert np.array_equal(taken(third, small), np.arange(9000))
+
+
+def _name_of(part: Part) -> str:
+    return part_name(part.sha256, packed=bool(part.packed_nbytes))
 
 
 def _statement(bucket: Bucket, key: bytes) -> Call:
@@ -384,14 +449,17 @@ def test_a_refusing_remote_keeps_what_is_to_be_sent(few: Machines) -> None:
     remote.close(0.0)
 
 
-def test_what_is_too_large_for_memory_comes_through_a_file(few: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+@PACKED
+def test_what_is_too_large_for_memory_comes_through_a_file(
+    few: Machines, monkeypatch: pytest.MonkeyPatch, line: Line | None
+) -> None:
     """The same bytes, checked in the same way; nothing of it is left lying about."""
     monkeypatch.setattr(receiving, "IN_MEMORY_MAX_BYTES", 2**20)
-    here, there = few.one(), few.one()
+    here, there = few.one(line=line), few.one()
     whole, damaged = publish(here[0], LARGE), publish(here[0], LARGE[::-1].copy())
     here[1].push(30.0)
     part = _statement(few.bucket, damaged).answer.value.parts[0]
-    few.bucket.put(part_name(part.sha256), bytes(part.nbytes))
+    few.bucket.put(_name_of(part), bytes(part.packed_nbytes or part.nbytes))
 
     assert np.array_equal(taken(there, whole), LARGE)
     assert taken(there, damaged) is None
@@ -596,14 +664,15 @@ def test_a_signature_of_one_call_is_none_of_another(few: Machines, keys: Callabl
     assert taken(reader, third) is None
 
 
+@PACKED
 @pytest.mark.parametrize("count", [300])
-def test_mutated_objects_never_give_a_wrong_value(few: Machines, count: int) -> None:
+def test_mutated_objects_never_give_a_wrong_value(few: Machines, count: int, line: Line | None) -> None:
     """Any change of a call's object, also one with a checksum that is right again: the value that was sent, or a miss."""
     import hashlib
 
-    here, store_and_remote = few.one(), few.one()
+    here, store_and_remote = few.one(line=line), few.one()
     store, remote = store_and_remote
-    value = {"a": np.arange(6000), "b": "text"}
+    value = {"a": np.arange(6000 if line is None else 20_000), "b": "text"}
     key = publish(here[0], value)
     here[1].push(30.0)
     whole, chance = bytes(few.bucket.get(call_name(key), most_bytes=2**30)), random.Random(2)

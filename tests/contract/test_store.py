@@ -183,9 +183,10 @@ def test_a_file_comes_back_under_its_name_with_its_content(store: Store, tmp_pat
 
 
 def test_a_directory_comes_back_whole(store: Store, tmp_path: Path) -> None:
-    """gpc.Dir: names, contents, empty files, links and executability; two names of one content."""
+    """gpc.Dir: names, contents, empty files and directories, links and executability; two names of one content."""
     top = tmp_path / "data"
     (top / "sub").mkdir(parents=True)
+    (top / "nothing" / "within").mkdir(parents=True)
     (top / "a.txt").write_text("same")
     (top / "sub" / "b.txt").write_text("same")
     (top / "sub" / "run.sh").write_text("same")
@@ -198,6 +199,19 @@ def test_a_directory_comes_back_whole(store: Store, tmp_path: Path) -> None:
 
     assert value_digest(found) == digest.raw
     assert sorted(name for name, _ in found.files()) == ["a.txt", "empty", "link", "sub/b.txt", "sub/run.sh"]
+    assert (found.path / "nothing" / "within").is_dir()
+
+
+def test_a_directory_that_someone_put_something_into_is_made_again(store: Store, tmp_path: Path) -> None:
+    """Also an empty directory counts, there or gone."""
+    (tmp_path / "data" / "sub" / "empty").mkdir(parents=True)
+    digest = store.put(Dir(tmp_path / "data"))
+    path = store.get(digest).path
+    (path / "sub" / "other").mkdir()
+    assert value_digest(store.get(digest)) == digest.raw
+    (path / "sub" / "empty").rmdir()
+
+    assert value_digest(store.get(digest)) == digest.raw
 
 
 def test_a_file_that_someone_changed_is_made_again(store: Store, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultServer]:
         yield server
 
 
-@pytest.mark.parametrize("operation", ["make", "open", "put", "get", "evict", "collect"])
+@pytest.mark.parametrize("operation", ["make", "open", "put", "get", "files", "evict", "collect"])
 def test_a_fault_at_any_call_loses_nothing_acknowledged(server: FaultServer, operation: str) -> None:
     """After it: every acknowledged record, no wrong byte, no lock held, nothing left over after a sweep, errors of ours alone."""
     chance = random.Random(operation)

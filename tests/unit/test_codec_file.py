@@ -89,7 +89,9 @@ def _entry(name: bytes, part: int = 0, link: bytes | None = None) -> list[Any]:
         [True, b"d", [_entry(b"a\0b")]],
         [True, b"d", [_entry(b"a", -1, b"/etc"), _entry(b"a/passwd")]],
         [True, b"d", [_entry(b"a"), _entry(b"a", 1)]],
-        [True, b"d", [_entry(b"a", -1)]],
+        [True, b"d", [_entry(b"a", -2)]],
+        [True, b"d", [_entry(b"a", -1), _entry(b"a/b")]],
+        [False, b"f", [_entry(b"f", -1)]],
         [True, b"d", [_entry(b"a", 0, b"x")]],
         [True, b"d", [_entry(b"a", -1, b"")]],
         [True, b"..", []],
@@ -105,6 +107,23 @@ def test_a_description_that_leads_elsewhere_is_a_damaged_record(form: Any) -> No
     """Names that climb, names below a link, two contents of one name: nothing is made of them."""
     with pytest.raises(RecordCorrupt):
         decode_form(msgspec.msgpack.encode(form))
+
+
+def test_the_description_is_the_one_of_every_store_before(tmp_path: Path) -> None:
+    """Golden bytes: what has no empty directory is described as ever; one is an entry without a part and without a link."""
+    top = tmp_path / "d"
+    top.mkdir()
+    (top / "a").write_bytes(b"a")
+    (top / "l").symlink_to("a")
+    before = bytes.fromhex("93c3c4016492 94c4016100c2c0 94c4016cffc2c40161".replace(" ", ""))
+
+    assert codec.encode(gpc.Dir(top)).meta == before
+    assert [entry.name for entry in decode_form(before).entries] == ["a", "l"]
+
+    (top / "e").mkdir()
+    after = bytes.fromhex("93c3c4016493 94c4016100c2c0 94c40165ffc2c0 94c4016cffc2c40161".replace(" ", ""))
+    assert codec.encode(gpc.Dir(top)).meta == after
+    assert [entry.is_folder for entry in decode_form(after).entries] == [False, True, False]
 
 
 def test_decode_says_that_files_are_made_by_the_store(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from gpucache.digests import tree_digest
@@ -53,6 +54,15 @@ def test_what_is_sealed_is_unsealed() -> None:
     assert bytes(part_along(call().answer.value.parts[0], signed.along)) == BODY
     assert (signed.public_key, unsigned.public_key) == (Notary.public_key, None)
     assert signed.signature == Notary().sign(signed.message)
+
+
+def test_a_part_of_a_gpucache_that_knows_nothing_of_packing_is_read() -> None:
+    """Its description has four fields; ours, read by one who knows four, begins with the same."""
+    fields = [3000, b"s" * 32, b"n" * 16, 7]
+    part = msgspec.msgpack.decode(msgspec.msgpack.encode(fields), type=Part)
+
+    assert part == Part(3000, b"s" * 32, b"n" * 16, 7, packed_nbytes=0)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(part)) == [*fields, 0]
 
 
 @pytest.mark.parametrize("count", [400])

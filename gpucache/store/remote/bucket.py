@@ -77,21 +77,24 @@ class Bucket:
 
         return self._asked(get)
 
-    def stream(self, name: str, nbytes: int, each: Callable[[bytes], object], *, until: float) -> bool:
+    def stream(
+        self, name: str, check: Callable[[int], object], each: Callable[[bytes], object], *, until: float
+    ) -> bool:
         """Give an object's bytes to `each`, in order; False if there is none.
 
         Args:
+            check: Is told the object's size before, and may raise RecordCorrupt.
             until: By time.monotonic().
 
         Raises:
             RemoteUnreachable: It did not answer, refused, or was not done in time.
-            RecordCorrupt: It has not so many bytes.
+            RecordCorrupt: `check`, or `each`, said so.
         """
 
         def stream() -> bool:
             found = self._api.get(self._bulk, name)
-            if found.meta["size"] != nbytes:
-                raise RecordCorrupt(f"remote {name}", f"it has {found.meta['size']:,} bytes instead of {nbytes:,}")
+            nbytes = int(found.meta["size"])
+            check(nbytes)
             for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
                 each(chunk)
                 if time.monotonic() > until:

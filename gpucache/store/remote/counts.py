@@ -21,6 +21,7 @@ class Counts(msgspec.Struct):
         failures: Requests without an answer.
         fetched_bytes: What came.
         sent, sent_bytes: Calls that were sent, and what went.
+        saved_bytes: What more would have gone, had nothing been packed.
     """
 
     hits: int = 0
@@ -31,6 +32,7 @@ class Counts(msgspec.Struct):
     fetched_bytes: int = 0
     sent: int = 0
     sent_bytes: int = 0
+    saved_bytes: int = 0
 
 
 def totals(store: Store) -> Counts:

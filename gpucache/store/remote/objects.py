@@ -2,6 +2,7 @@
 
     calls/ab/<key>      what the call gave, described, with its parts along while they are small; or which files its bodies read
     parts/ab/<sha256>   the bytes of one part
+    packed/ab/<sha256>  the same, packed (packing.py)
 
 A call's object says SHA-256 of every byte that belongs to it, and may be signed. Our own digests (XXH3-128) are right against
 accident, not against intent (FACTS): they are what is compared where nobody's signature is asked for, ten times as fast, since
@@ -25,8 +26,11 @@ import msgspec
 
 from gpucache.digests import tree_digest
 from gpucache.errors import RecordCorrupt
+from gpucache.store.remote.packing import unpacked
 
 MAGIC = b"gpcall01"
+MAGIC_WITH_PACKED = b"gpcall02"
+"""Parts of it travel packed. Who knows 01 alone says that it is no object of his gpucache, and computes."""
 SIGNED = (
     b"gpucache call 1\0"  # goes before what is signed, so that a signature made for anything else means nothing here
 )
@@ -46,12 +50,15 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
         sha256: Of its bytes.
         name: Its own digest, gpucache.digests.tree_digest, under which a store that has it holds it.
         at: Where it begins among the bytes that travel along; APART: it is an object of its own.
+        packed_nbytes: 0: it travels as it is. Else it travels packed, and of what travels along takes so many bytes. Apart,
+            its object says itself how many it has: others may have packed it otherwise.
     """
 
     nbytes: int
     sha256: bytes
     name: bytes
     at: int
+    packed_nbytes: int = 0
 
 
 class Value(msgspec.Struct, frozen=True, array_like=True):
@@ -132,9 +139,9 @@ def call_name(key: bytes) -> str:
     return f"calls/{key.hex()[:2]}/{key.hex()}"
 
 
-def part_name(sha256: bytes) -> str:
+def part_name(sha256: bytes, *, packed: bool = False) -> str:
     """The object of a part that does not travel with its call."""
-    return f"parts/{sha256.hex()[:2]}/{sha256.hex()}"
+    return f"{'packed' if packed else 'parts'}/{sha256.hex()[:2]}/{sha256.hex()}"
 
 
 def seal(call: Call, along: Sequence[Any], signer: Signer | None) -> bytes:
@@ -142,7 +149,9 @@ def seal(call: Call, along: Sequence[Any], signer: Signer | None) -> bytes:
     statement = _encode(call)
     digest = hashlib.sha256(statement).digest()
     key, signature = _UNSIGNED if signer is None else (signer.public_key, signer.sign(SIGNED + digest))
-    return b"".join((_head.pack(MAGIC, len(statement), digest, key, signature), statement, *along))
+    parts = () if call.answer is None else call.answer.value.parts
+    magic = MAGIC_WITH_PACKED if any(part.packed_nbytes for part in parts) else MAGIC
+    return b"".join((_head.pack(magic, len(statement), digest, key, signature), statement, *along))
 
 
 def unseal(data: Any, key: bytes) -> Opened:
@@ -153,7 +162,7 @@ def unseal(data: Any, key: bytes) -> Opened:
     """
     view = memoryview(data)
     name = f"remote call {key.hex()[:12]}"
-    if view.nbytes < _head.size or bytes(view[: len(MAGIC)]) != MAGIC:
+    if view.nbytes < _head.size or bytes(view[: len(MAGIC)]) not in (MAGIC, MAGIC_WITH_PACKED):
         raise RecordCorrupt(name, "it is no object of this gpucache")
     _, length, digest, public_key, signature = _head.unpack_from(view)
     end = _head.size + length
@@ -178,9 +187,15 @@ def part_along(part: Part, along: memoryview) -> memoryview:
     Raises:
         RecordCorrupt: They are not there.
     """
-    if not 0 <= part.at <= part.at + part.nbytes <= along.nbytes:
-        raise RecordCorrupt(f"remote part {part.sha256.hex()[:12]}", "it is cut short")
-    return along[part.at : part.at + part.nbytes]
+    name, nbytes = f"remote part {part.sha256.hex()[:12]}", part.packed_nbytes or part.nbytes
+    if not 0 <= part.at <= part.at + nbytes <= along.nbytes:
+        raise RecordCorrupt(name, "it is cut short")
+    found = along[part.at : part.at + nbytes]
+    if not part.packed_nbytes:
+        return found
+    if part.nbytes > ALONG_MAX_BYTES:
+        raise RecordCorrupt(name, f"it has {part.nbytes:,} bytes, and travels along: at most {ALONG_MAX_BYTES:,}")
+    return memoryview(unpacked(name, part.nbytes, found))
 
 
 def checked(part: Part, data: Any, *, against_intent: bool) -> memoryview:

@@ -35,6 +35,7 @@ from gpucache.store.remote.objects import (
     part_name,
     unseal,
 )
+from gpucache.store.remote.packing import Unpacker
 from gpucache.store.remote.patience import Patience
 from gpucache.store.remote.scratch import Scratch
 from gpucache.store.remote.signing import Trust
@@ -90,7 +91,7 @@ class Receiver:
         if answer is None:
             return memoryview(data).nbytes
         patience.as_long_as(answer.seconds)
-        apart = sum(part.nbytes for part in answer.value.parts if part.at == APART)
+        apart = sum(part.packed_nbytes or part.nbytes for part in answer.value.parts if part.at == APART)
         value = answer.value
         with Scratch(self._store.path / "tmp") as scratch:
             parts = self._parts(value, opened.along, scratch, patience)
@@ -130,28 +131,41 @@ class Receiver:
             return None
 
     def _download(self, part: Part, place: Path | None, patience: Patience) -> Any:
-        digest, pieces = hashlib.sha256(), list[bytes]()
+        pieces = list[bytes]()
+        try:
+            if place is None:
+                self._stream(part, pieces.append, patience)
+            else:
+                with place.open("wb") as file:
+                    self._stream(part, file.write, patience)
+        except RecordCorrupt:
+            self.damaged.add(part.sha256)
+            raise
+        return b"".join(pieces)
 
-        def keep(chunk: bytes, put: Callable[[bytes], object]) -> None:
-            digest.update(chunk)
-            put(chunk)
+    def _stream(self, part: Part, put: Callable[[Any], object], patience: Patience) -> None:
+        """Give a part's bytes on as they come, and say at the end whether they were right."""
+        digest, name = hashlib.sha256(), part_name(part.sha256, packed=bool(part.packed_nbytes))
 
-        name = part_name(part.sha256)
-        if place is None:
-            found = self._bucket.stream(
-                name, part.nbytes, lambda chunk: keep(chunk, pieces.append), until=patience.until
-            )
+        def keep(piece: Any) -> None:
+            digest.update(piece)
+            put(piece)
+
+        def is_whole(nbytes: int) -> None:
+            if nbytes != part.nbytes:
+                raise RecordCorrupt(f"remote {name}", f"it has {nbytes:,} bytes instead of {part.nbytes:,}")
+
+        if part.packed_nbytes:
+            unpacker = Unpacker(f"remote {name}", part.nbytes, keep)
+            found = self._bucket.stream(name, unpacker.begin, unpacker.feed, until=patience.until)
+            if found:
+                unpacker.close()
         else:
-            with place.open("wb") as file:
-                found = self._bucket.stream(
-                    name, part.nbytes, lambda chunk: keep(chunk, file.write), until=patience.until
-                )
+            found = self._bucket.stream(name, is_whole, keep, until=patience.until)
         if not found:
             raise BlobMissing(f"remote part {part.sha256.hex()[:12]}", "its object is gone")
         if digest.digest() != part.sha256:
-            self.damaged.add(part.sha256)
             raise RecordCorrupt(f"remote part {part.sha256.hex()[:12]}", "its content is not what its call says")
-        return b"".join(pieces)
 
     def _record(self, key: bytes, answer: Answer, manifest: Manifest, opened: Opened) -> Record:
         signer = opened.public_key.hex() if self._trust.keys and opened.public_key is not None else "nobody"

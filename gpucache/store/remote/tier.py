@@ -30,6 +30,7 @@ from gpucache.store.remote.bucket import Bucket
 from gpucache.store.remote.counts import Counts, add_to_totals
 from gpucache.store.remote.objects import call_name
 from gpucache.store.remote.outbox import Outbox
+from gpucache.store.remote.packing import DIRECTORY_S_PER_BYTE, GIGABIT_S_PER_BYTE, Line
 from gpucache.store.remote.patience import Guard, Patience
 from gpucache.store.remote.pool import Pool
 from gpucache.store.remote.receiving import FETCHED, Receiver
@@ -52,6 +53,7 @@ class Remote:
         trust: Whose results are believed.
         timeout_s: What a call waits for an answer.
         read_only: Nothing is sent.
+        line: What the way up moves, so that parts travel packed where that pays (packing.py); None: never.
         breaker: When to leave it alone; None: as usual.
     """
 
@@ -64,6 +66,7 @@ class Remote:
         trust: Trust | None = None,
         timeout_s: float = 10.0,
         read_only: bool = False,
+        line: Line | None = None,
         breaker: Breaker | None = None,
     ) -> None:
         trust = Trust() if trust is None else trust
@@ -73,7 +76,7 @@ class Remote:
         self._breaker = Breaker(self._say_silent, time.monotonic) if breaker is None else breaker
         self._sending = Breaker(self._say_silent, time.monotonic) if breaker is None else breaker
         self._receiver = Receiver(store, bucket, trust)
-        self._sender = Sender(store, bucket, signer, trust, self._receiver.damaged)
+        self._sender = Sender(store, bucket, signer, trust, self._receiver.damaged, line=line)
         self._outbox = Outbox(store, self._send, self._sending, SENDS)
         self._fetches = Pool(FETCHES, "fetches")
         self._guard = Guard()
@@ -203,7 +206,7 @@ class Remote:
 
     def _send(self, key: bytes) -> None:
         try:
-            nbytes = self._sender.send(key)
+            sent = self._sender.send(key)
         except RemoteUnreachable:
             self._count(failures=1)
             raise
@@ -214,8 +217,8 @@ class Remote:
             return
         except BaseException as problem:  # an edge, as in fetch()
             raise RemoteUnreachable(self.url, f"{type(problem).__name__}: {problem}") from problem
-        if nbytes is not None:
-            self._count(sent=1, sent_bytes=nbytes)
+        if sent is not None:
+            self._count(sent=1, sent_bytes=sent.nbytes, saved_bytes=sent.saved_bytes)
 
     def _failed(self, why: str) -> None:
         self._count(failures=1)
@@ -269,6 +272,7 @@ class Settings(NamedTuple):
     timeout_s: float = 10.0
     read_only: bool = False
     over_http: bool = False
+    compress: bool = True
 
 
 def open_remote(store: Store, settings: Settings) -> Remote:
@@ -279,7 +283,15 @@ def open_remote(store: Store, settings: Settings) -> Remote:
         ExtraMissing: obstore, or cryptography, is not installed.
     """
     signer, trust, bucket = _parts_of(settings)
-    return Remote(store, bucket, signer=signer, trust=trust, timeout_s=settings.timeout_s, read_only=settings.read_only)
+    return Remote(
+        store,
+        bucket,
+        signer=signer,
+        trust=trust,
+        timeout_s=settings.timeout_s,
+        read_only=settings.read_only,
+        line=_line(settings),
+    )
 
 
 def probe(settings: Settings) -> float:
@@ -301,6 +313,12 @@ def _parts_of(settings: Settings) -> tuple[SigningKey | None, Trust, Bucket]:
     keys = parse_keys(settings.trusted_keys)
     trust = Trust(keys | {signer.public_key} if keys and signer is not None else keys)
     return signer, trust, Bucket(settings.url, timeout_s=settings.timeout_s, over_http=settings.over_http)
+
+
+def _line(settings: Settings) -> Line | None:
+    if not settings.compress:
+        return None
+    return Line(DIRECTORY_S_PER_BYTE if settings.url.startswith("file:") else GIGABIT_S_PER_BYTE)
 
 
 def _settle(answer: Future[bool], found: bool) -> bool:
