@@ -31,7 +31,7 @@ class Books:
         self.gpu_first = array("q", first)
         self.alive = array("q", [1] * len(nodes))
         self.closed: dict[int, str] = {}  # nodes that are not alive, and why, where they are not simply gone
-        self.out: set[int] = set()  # GPUs out of service
+        self.out: dict[int, int] = {}  # GPUs out of service, with the share that is left for when they are back
         self.version = array("q", [1] * len(nodes))
         self.cpu_total = array("q", [round(node.cpus * MILLI) for node in nodes])
         self.cpu_left = array("q", self.cpu_total)
@@ -50,7 +50,10 @@ class Books:
         self.memory_left[node] -= sign * demand.memory_bytes
         first, share = self.gpu_first[node], demand.share_milli
         for index in gpus:
-            self.share_left[first + index] -= sign * share
+            if first + index in self.out:
+                self.out[first + index] -= sign * share
+            else:
+                self.share_left[first + index] -= sign * share
             self.bytes_left[first + index] -= sign * self.bytes_on(first + index, demand)
         if demand.gpus:
             self.kind_counts[node * len(KINDS) + _KIND_INDEX[kind_of(demand)]] += sign
@@ -62,10 +65,14 @@ class Books:
         self.foreign[gpu] = nbytes
 
     def set_out(self, gpu: int, *, out: bool) -> None:
-        """Take a GPU out of service, or back: out of service it has no byte to give, not even none."""
-        if out != (gpu in self.out):
-            self.bytes_left[gpu] -= _NOTHING if out else -_NOTHING
-            (self.out.add if out else self.out.remove)(gpu)
+        """Take a GPU out of service, or back: out of service it has no share to give, and no byte, not even none."""
+        if out == (gpu in self.out):
+            return
+        self.bytes_left[gpu] -= _NOTHING if out else -_NOTHING
+        if out:
+            self.out[gpu], self.share_left[gpu] = self.share_left[gpu], 0
+        else:
+            self.share_left[gpu] = self.out.pop(gpu)
 
     def close(self, node: int, why: str) -> None:
         """Let nothing onto a node; what is there stays."""

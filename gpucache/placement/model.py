@@ -98,7 +98,7 @@ class Demand:
             )
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError(f"gpus={self.gpus} is neither a share below 1 nor a whole number")
-        if 0 < self.gpus * MILLI < 0.5:
+        if 0 < self.gpus * MILLI <= 0.5:
             raise ValueError(f"gpus={self.gpus} is less than a thousandth of a GPU, the smallest share")
         _refuse_parts(
             "a demand", gpu_memory_bytes=nbytes[0], memory_bytes=nbytes[1], gang=self.gang, priority=self.priority
@@ -139,6 +139,7 @@ class Room:
     """What is left on a node: the form in which policies see it.
 
     Attributes:
+        share_milli: What is left of each GPU; 0 of one that is out of service.
         index: The node's place in the order of the cluster.
         decision: How many places were sought before this one: what policies that draw lots draw them from.
         kinds: How many placements of each kind are on the node: "share", or the number of whole GPUs.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,3 +127,45 @@ def test_random_follows_its_seed() -> None:
 
     assert runs[0] == runs[1] != runs[2]
     assert set(runs[0]) == {"n0", "n1", "n2", "n3"}
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("policy", ["fgd", "packed", "best_fit"])
+def test_a_gpu_out_of_service_is_no_room(policy: str, compiled: bool) -> None:
+    """Scores and fragmentation() are those of a node that never had the GPU, and again those of before when it is back."""
+    expected = [Demand(gpus=2), Demand(gpus=0.5)]
+    wide = Node("wide", 8, GIB, [Gpu(16 * GIB)] * 4)
+    narrow = Node("narrow", 8, GIB, [Gpu(16 * GIB)] * 2)
+    whole = Cluster([narrow, replace(narrow, name="wide")], policy, expected=expected, compiled=compiled)
+    maimed = Cluster([narrow, wide], policy, expected=expected, compiled=compiled)
+    for index in (2, 3):
+        maimed.set_out_of_service(f"wide/{index}")
+
+    for demand in (Demand(gpus=0.5, cpus=1), Demand(gpus=1), Demand(gpus=0.25)):
+        assert maimed.place(demand) == whole.place(demand)
+        assert maimed.fragmentation() == whole.fragmentation()
+    assert maimed.rooms()[1].share_milli[2:] == (0, 0)
+    maimed.check_integrity()
+    for index in (2, 3):
+        maimed.return_to_service(f"wide/{index}")
+    assert maimed.rooms()[1].share_milli[2:] == (1000, 1000)
+    maimed.check_integrity()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_runs_on_a_gpu_that_goes_out_of_service(compiled: bool) -> None:
+    """It may be released meanwhile, and the books say so when the GPU is back."""
+    cluster = Cluster([Node("a", 8, GIB, [Gpu(16 * GIB)])], "fgd", compiled=compiled)
+    stays, goes = cluster.place(Demand(gpus=0.5)), cluster.place(Demand(gpus=0.25))
+    assert stays is not None
+    assert goes is not None
+    cluster.set_out_of_service("a/0")
+
+    cluster.release(goes)
+    assert cluster.fragmentation() == 0
+    cluster.check_integrity()
+    cluster.restore(cluster.snapshot())
+    cluster.return_to_service("a/0")
+
+    assert cluster.rooms()[0].share_milli == (500,)
+    cluster.check_integrity()
