@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 
+from gpucache.placement.islands import island_of_each, largest_group
 from gpucache.placement.model import LARGEST_BYTES, MILLI, Demand, Node, Room
 from gpucache.placement.policies import MANY_GPUS, kind_of
 
@@ -42,6 +43,7 @@ class Books:
         self.bytes_left = array("q", self.capacity)
         self.foreign = array("q", [0] * len(gpus))
         self.share_left = array("q", [MILLI] * len(gpus))
+        self.island = array("q", [number for node in nodes for number in island_of_each(len(node.gpus), node.islands)])
         self.kind_counts = array("q", [0] * (len(KINDS) * len(nodes)))
 
     def take(self, node: int, gpus: Iterable[int], demand: Demand, sign: int = 1) -> None:
@@ -132,4 +134,14 @@ class Books:
             return None
         if demand.models and not any(gpu.model in demand.models for gpu in self.nodes[node].gpus):
             return f"no GPU of model {' or '.join(demand.models)}"
-        return None if len(self.fitting(node, demand)) >= demand.gpu_count else "too few GPUs with room"
+        fitting = self.fitting(node, demand)
+        if len(fitting) < demand.gpu_count:
+            return "too few GPUs with room"
+        if demand.joined and largest_group(fitting, self.nodes[node].islands) < demand.gpu_count:
+            return "too few GPUs with room on one island"
+        return None
+
+    def crosses(self, node: int, demand: Demand) -> bool:
+        """Whether the GPUs that a demand would have on a node that it fits are on several islands."""
+        islands = self.nodes[node].islands
+        return bool(islands) and largest_group(self.fitting(node, demand), islands) < demand.gpu_count

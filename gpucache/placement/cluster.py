@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from gpucache.placement import _scores, choice
 from gpucache.placement.books import Books
 from gpucache.placement.integrity import check
-from gpucache.placement.islands import together
-from gpucache.placement.model import LARGEST_BYTES, Demand, Node, Placement, Room
+from gpucache.placement.model import LARGEST_BYTES, LARGEST_CPUS, LARGEST_GPUS, MILLI, Demand, Node, Placement, Room
 from gpucache.placement.neighbours import Neighbours
 from gpucache.placement.policies import BY_NAME, PACKED_POPULAR_PERCENT, Fgd, Packed, Policy, by_name
 from gpucache.placement.reasons import why_never, why_not_now
@@ -69,6 +68,7 @@ class Cluster:
         self._gpu_index = {uuid: index for index, uuid in enumerate(named)}
         self._placements: dict[int, Placement] = {}
         self._neighbours = Neighbours()
+        self._has_islands = any(node.islands for node in nodes)
         self._next, self._decisions = 1, 0
         self._given, self._compiled = by_name(policy), compiled
         self._asked: Counter[Demand] = Counter(expected)
@@ -121,7 +121,11 @@ class Cluster:
         return answers
 
     def place_gang(self, demand: Demand) -> tuple[Placement, ...] | None:
-        """Place all members of a gang, or none (None)."""
+        """Place all members of a gang, or none (None): on one island of GPUs if one has room for all of them, else one by one."""
+        whole = self._as_one(demand)
+        place = None if whole is None else self._choose(whole)
+        if place is not None:
+            return self._place_side_by_side(demand, *place)
         members = self.place_many([replace(demand, gang=1)] * demand.gang, all_or_nothing=True)
         placed = tuple(member for member in members if member is not None)
         return placed if len(placed) == demand.gang else None
@@ -286,15 +290,31 @@ class Cluster:
     def _choose(self, demand: Demand) -> choice.Place | None:
         if demand.label or demand.apart:
             with self._kept_apart(demand):
-                place = self._chooser.choose(demand, self._decisions)
-        else:
-            place = self._chooser.choose(demand, self._decisions)
-        if place is None or demand.gpu_count < 2:  # one GPU is joined to nothing
-            return place
-        islands = self._books.nodes[place[0]].islands
-        if not islands:
-            return place
-        return place[0], together(self._books.fitting(place[0], demand), demand.gpu_count, islands)
+                return self._chooser.choose(demand, self._decisions)
+        return self._chooser.choose(demand, self._decisions)
+
+    def _as_one(self, gang: Demand) -> Demand | None:
+        """A gang as one demand of a single island; None where islands are no matter, or it is too large for any node."""
+        gpus = gang.gpu_count * gang.gang
+        cpus, nbytes = gang.cpu_milli * gang.gang / MILLI, gang.memory_bytes * gang.gang
+        may_share = gang.label not in gang.apart or not gang.label
+        if gpus < 2 or gang.share_milli < MILLI or not self._has_islands or not may_share:
+            return None
+        if gpus > LARGEST_GPUS or cpus > LARGEST_CPUS or nbytes > LARGEST_BYTES:
+            return None
+        return replace(gang, gang=1, gpus=gpus, cpus=cpus, memory_bytes=nbytes, joined=True)
+
+    def _place_side_by_side(self, gang: Demand, node: int, gpus: tuple[int, ...]) -> tuple[Placement, ...]:
+        member, each, placed = replace(gang, gang=1), gang.gpu_count, list[Placement]()
+        for first in range(0, len(gpus), each):
+            placement = self._placement(self._next, node, gpus[first : first + each], member)
+            self._next += 1
+            self._decisions += 1
+            self._take(placement)
+            placed.append(placement)
+            if self._learns:
+                self._learn(member)
+        return tuple(placed)
 
     @contextmanager
     def _kept_apart(self, demand: Demand) -> Iterator[None]:
@@ -371,10 +391,10 @@ class Cluster:
             return never
         before, placed, member = self.snapshot(), 0, replace(demand, gang=1)
         try:
+            if self.place_gang(demand) is not None:
+                return None
             while placed < demand.gang and self.place(member) is not None:
                 placed += 1
-            if placed == demand.gang:
-                return None
             with self._kept_apart(member):
                 return f"{placed} of {demand.gang} members of the gang fit; then {why_not_now(self._books, member)}"
         finally:

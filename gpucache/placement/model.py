@@ -68,6 +68,7 @@ class Demand:
         gpu_memory_bytes: On each GPU; None: what the share amounts to.
         cpus, memory_bytes: Of the node.
         models: Allowed GPU models; empty: any.
+        joined: Its GPUs must be of one island; without it that is only preferred, before what the policy says.
         near: Names of residents and artifacts it would like to be beside; only the policy `locality` looks at them.
         label: What it is, to those that must be kept apart from it.
         apart: Labels of what it must not share a node with, whichever of the two comes first: what hurts a neighbour.
@@ -80,6 +81,7 @@ class Demand:
     cpus: float = 0
     memory_bytes: int = 0
     models: tuple[str, ...] = ()
+    joined: bool = False
     near: tuple[str, ...] = ()
     label: str = ""
     apart: tuple[str, ...] = ()

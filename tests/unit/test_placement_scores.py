@@ -21,12 +21,21 @@ demands = st.builds(
     cpus=st.sampled_from([0, 0.5, 1, 4, 12.345]),
     memory_bytes=st.sampled_from([0, GIB, 7 * GIB]),
     models=st.sampled_from([(), ("A",), ("A", "B"), ("C",)]),
+    joined=st.booleans(),
+)
+ISLANDS: tuple[tuple[tuple[int, ...], ...], ...] = (
+    (),
+    ((0, 1), (2, 3)),
+    ((3, 1), (0, 2)),
+    ((1, 2, 4),),
+    ((0, 1, 2, 3, 4),),
 )
 nodes = st.lists(
     st.tuples(
         st.sampled_from([0, 2, 8, 96]),
         st.sampled_from([0, 8 * GIB, 64 * GIB]),
         st.lists(st.sampled_from([Gpu(16 * GIB, "A"), Gpu(80 * GIB, "B"), Gpu(24 * GIB)]), max_size=5),
+        st.sampled_from(ISLANDS),
     ),
     max_size=6,
 )
@@ -40,10 +49,13 @@ nodes = st.lists(
     st.lists(st.tuples(demands, st.integers(0, 3), st.integers(0, 9)), max_size=25),
 )
 def test_compiled_places_are_the_oracles(
-    policy: str, have: list[tuple[float, int, list[Gpu]]], expected: list[Demand], asked: list[tuple[Demand, int, int]]
+    policy: str, have: list[tuple], expected: list[Demand], asked: list[tuple[Demand, int, int]]
 ) -> None:
     """Whatever is placed, released and read, both choose the same node and GPUs, and the books add up."""
-    machines = [Node(f"n{i}", cpus, memory, gpus) for i, (cpus, memory, gpus) in enumerate(have)]
+    machines = [
+        Node(f"n{i}", cpus, memory, gpus, islands=tuple(tuple(g for g in group if g < len(gpus)) for group in islands))
+        for i, (cpus, memory, gpus, islands) in enumerate(have)
+    ]
     fast = Cluster(machines, policy, expected=expected)
     slow = Cluster(machines, policy, expected=expected, compiled=False)
     placed: list[Placement] = []
@@ -55,6 +67,9 @@ def test_compiled_places_are_the_oracles(
             if foreign == 9 and place.gpu_uuids:
                 fast.observe({place.gpu_uuids[0]: GIB})
                 slow.observe({place.gpu_uuids[0]: GIB})
+            if foreign in (7, 8) and place.gpu_uuids:
+                for cluster in (fast, slow):
+                    (cluster.set_out_of_service if foreign == 8 else cluster.return_to_service)(place.gpu_uuids[0])
         if not release and placed:
             gone = placed.pop(0)
             fast.release(gone)
