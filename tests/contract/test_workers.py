@@ -19,7 +19,7 @@ import pytest
 
 import gpucache as gpc
 from gpucache.config import Config
-from gpucache.errors import Bug, NotStorable, RemoteError, RemoteTraceback, RuntimeUnreachable, WorkerLost
+from gpucache.errors import BadSetting, Bug, NotStorable, RemoteError, RemoteTraceback, RuntimeUnreachable, WorkerLost
 from gpucache.events import State
 from gpucache.runtime.demand import Env, Resources
 from gpucache.runtime.driver import Driver
@@ -340,6 +340,22 @@ def test_environment_variables(runtime: str) -> None:
         ]
 
     assert seen == ["one", "two", None]
+
+
+def test_who_waited_for_a_warm_worker_gets_one() -> None:
+    """With warm_wait_s a call of another kind waits, and the clock ends its waiting: it has its worker then."""
+    config = Config(max_workers=1, warm_wait_s=0.01)
+    with Driver(config, starter=InProcessStarter()) as driver:
+        driver.submit(abs, (-1,)).result(60)
+
+        assert driver.submit(abs, (-2,), resources=Resources(env=Env(env_vars={"GC_TEST": "one"}))).result(60) == 2
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), 1e9])
+def test_a_wait_that_makes_no_sense_is_refused(seconds: float) -> None:
+    """Seconds below nothing or beyond a day: said with the setting's name."""
+    with pytest.raises(BadSetting, match="warm_wait_s"):
+        Config(warm_wait_s=seconds)
 
 
 def test_only_ray_builds_environments() -> None:
