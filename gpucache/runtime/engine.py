@@ -8,8 +8,9 @@ Decisions:
   a worker that is warm for it, at most PATIENCE times, then idle workers of other kinds give way.
 - A worker holds its GPUs as long as it lives: what lies in its device memory does too.
 - A worker is started for a call that no idle worker can take, up to the limit. Idle ones of other kinds are stopped for it.
-- With `warm_wait_s` a call waits so long before another kind's warm worker is stopped for it: one of its own kind may become
-  idle meanwhile, and calls of its kind that come share its start. Free room is used at once.
+- With `warm_wait_s` a call of whose kind there is a worker, busy, waits so long for it before another kind's warm worker is
+  stopped. Free room is used at once. Considered: to wait without such a worker, too, so that calls to come share the start;
+  fewer starts, and twice the waiting (benchmarks/residence_gentd26.py).
 - A call whose worker died is run again, at the front; after LOSSES_MAX deaths it fails with WorkerLost.
 - A gang starts when all its members have a worker, and ends when all have answered; if one fails or dies, all are stopped.
 """
@@ -169,7 +170,7 @@ class Engine:
             return "a worker that is starting"
         if not self._has_room_for(known.ask):
             return "CPUs or memory"
-        if known.is_patient:
+        if known.is_patient and self._is_served(known.ask.kind):
             return f"a worker that is warm, for {self._warm_wait_s:g} s at most"
         return "a GPU" if known.ask.kind.gpus else "a worker"
 
@@ -366,6 +367,11 @@ class Engine:
         if not waiting:
             del self._waiting[known.ask.kind]
 
+    def _is_served(self, kind: Kind) -> bool:
+        """Whether a worker of the kind will be idle again: one that is busy or starting."""
+        soon = (Stage.BUSY, Stage.STARTING)
+        return any(worker.kind == kind and worker.stage in soon for worker in self._workers.values())
+
     def _has_room_for(self, ask: Ask, count: int | None = None) -> bool:
         members = ask.size if count is None else count
         milli = round(ask.cpus * 1000) * members
@@ -396,7 +402,7 @@ class Engine:
                 del self._waiting[kind]
             elif not self._start_for(kind) and blocked is None:
                 first = self._calls[waiting[0]]
-                if not first.is_patient or self._closing:  # when closing, no more calls come to share a start
+                if not (first.is_patient and self._is_served(kind)):
                     blocked = first
         if blocked is not None:
             self._make_way(blocked)
@@ -465,6 +471,8 @@ class Engine:
         impatient = blocked.overtaken >= PATIENCE or stages == {Stage.IDLE}
         others = [kind for kind, idle in self._idle.items() if idle and kind != blocked.ask.kind]
         may_go = [kind for kind in others if impatient or kind not in self._waiting]
+        if blocked.ask.kind.gpus and len(self._workers) < self._capacity.workers:
+            may_go = [kind for kind in may_go if kind.gpus]  # it is a GPU that is short
         if may_go:
             kind = self._kinds.victim(may_go)
             self._stop(self._workers[next(iter(self._idle[kind]))])  # of that kind the one that was idle longest

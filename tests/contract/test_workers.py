@@ -342,13 +342,19 @@ def test_environment_variables(runtime: str) -> None:
     assert seen == ["one", "two", None]
 
 
-def test_who_waited_for_a_warm_worker_gets_one() -> None:
-    """With warm_wait_s a call of another kind waits, and the clock ends its waiting: it has its worker then."""
-    config = Config(max_workers=1, warm_wait_s=0.01)
-    with Driver(config, starter=InProcessStarter()) as driver:
-        driver.submit(abs, (-1,)).result(60)
-
-        assert driver.submit(abs, (-2,), resources=Resources(env=Env(env_vars={"GC_TEST": "one"}))).result(60) == 2
+def test_who_waited_for_a_warm_worker_gets_another() -> None:
+    """The clock ends the waiting for a worker that stays busy: the idle one of another kind makes way."""
+    reads, writes = os.pipe()
+    with Driver(Config(max_workers=2, warm_wait_s=0.01), starter=InProcessStarter()) as driver:
+        driver.submit(abs, (-1,), resources=Resources(env=Env(env_vars={"GC_TEST": "one"}))).result(60)
+        busy = driver.submit(os.read, (reads, 1))
+        try:
+            assert driver.submit(abs, (-2,)).result(60) == 2
+            assert not busy.done()
+        finally:
+            os.close(writes)
+        busy.result(60)
+    os.close(reads)
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), 1e9])
