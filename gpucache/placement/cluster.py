@@ -59,6 +59,8 @@ class Cluster:
         expected: Iterable[Demand] | Mapping[Demand, int] = (),
         compiled: bool = True,
     ) -> None:
+        if not all(isinstance(node, Node) for node in nodes):
+            raise ValueError(f"nodes={nodes!r} must be Node records")
         _refuse_repeated("nodes", [node.name for node in nodes])
         self._books = Books(nodes)
         self._index = {node.name: index for index, node in enumerate(nodes)}
@@ -136,9 +138,9 @@ class Cluster:
         Raises:
             KeyError: It is not placed here, was released before, or its node is gone; nothing changed.
         """
-        if self._placements.get(placement.id) != placement:
+        if self._placements.get(getattr(placement, "id", 0)) != placement or placement is None:
             raise KeyError(
-                f"placement {placement.id} is not on this cluster; was it released before, or its node removed?"
+                f"placement {getattr(placement, 'id', placement)} is not on this cluster; was it released before, or its node removed?"
             )
         del self._placements[placement.id]
         self._books.take(self._index[placement.node], placement.gpu_indices, placement.demand, -1)
@@ -199,7 +201,7 @@ class Cluster:
         for uuid, nbytes in foreign_bytes.items():
             if uuid not in self._gpu_index:
                 raise KeyError(f"no GPU {uuid!r} on this cluster")
-            if not 0 <= nbytes <= LARGEST_BYTES:
+            if not hasattr(nbytes, "__index__") or not 0 <= nbytes <= LARGEST_BYTES:
                 raise ValueError(f"GPU {uuid!r}: {nbytes} bytes used by others is no size")
         for uuid, nbytes in foreign_bytes.items():
             self._books.set_foreign(self._gpu_index[uuid], int(nbytes))

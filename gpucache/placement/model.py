@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from numbers import Real
 
 MILLI = 1000
 """CPUs and GPU shares are counted in thousandths, as whole numbers: a tenth ten times is exactly all of a GPU."""
@@ -45,6 +47,11 @@ class Node:
     islands: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
+        _refuse_no_text(f"node {self.name!r}", name=self.name)
+        if not self.name:
+            raise ValueError("a node's name is a text of at least one character")
+        _refuse_others(self.name, self.gpus)
+        _refuse_numbers(f"node {self.name!r}", cpus=self.cpus)
         amounts = (self.memory_bytes, *(gpu.memory_bytes for gpu in self.gpus))
         _refuse_parts(f"node {self.name!r}", memory_bytes=self.memory_bytes)
         for gpu in self.gpus:
@@ -90,6 +97,13 @@ class Demand:
 
     def __post_init__(self) -> None:
         _refuse_text("a demand", models=self.models, near=self.near, apart=self.apart)
+        for several in ("models", "near", "apart"):  # lists are taken, and can't be hashed
+            object.__setattr__(self, several, tuple(getattr(self, several)))
+        _refuse_no_text("a demand", label=self.label)
+        if self.joined not in (True, False):
+            raise ValueError(f"joined={self.joined!r} of a demand must be True or False")
+        _refuse_numbers("a demand", gpus=self.gpus, cpus=self.cpus)
+        _refuse_parts("a demand", gpu_memory_bytes=self.gpu_memory_bytes or 0, memory_bytes=self.memory_bytes)
         nbytes = (self.gpu_memory_bytes or 0, self.memory_bytes)
         if not all(amount >= 0 for amount in (self.gpus, self.cpus, *nbytes)):
             raise ValueError(f"{self} asks for less than nothing; every amount is 0 or more")
@@ -102,9 +116,7 @@ class Demand:
             raise ValueError(f"gpus={self.gpus} is neither a share below 1 nor a whole number")
         if 0 < self.gpus * MILLI <= 0.5:
             raise ValueError(f"gpus={self.gpus} is less than a thousandth of a GPU, the smallest share")
-        _refuse_parts(
-            "a demand", gpu_memory_bytes=nbytes[0], memory_bytes=nbytes[1], gang=self.gang, priority=self.priority
-        )
+        _refuse_parts("a demand", gang=self.gang, priority=self.priority)
         if not 1 <= self.gang <= LARGEST_GANG:
             raise ValueError(f"gang={self.gang}; a gang has 1 to {LARGEST_GANG:,} members")
 
@@ -173,6 +185,25 @@ def _refuse_text(whose: str, **names: object) -> None:
     for field_name, given in names.items():
         if isinstance(given, str):
             raise ValueError(f"{field_name}={given!r} of {whose} is one string; give a tuple: ({given!r},)")  # noqa: TRY004 - as all bad amounts
+        if not isinstance(given, Iterable) or not all(isinstance(name, str) for name in given):
+            raise ValueError(f"{field_name}={given!r} of {whose} must be several texts")
+
+
+def _refuse_no_text(whose: str, **texts: object) -> None:
+    for field_name, given in texts.items():
+        if not isinstance(given, str):
+            raise ValueError(f"{field_name}={given!r} of {whose} must be a text")  # noqa: TRY004 - as all bad amounts
+
+
+def _refuse_others(node: str, gpus: object) -> None:
+    if not isinstance(gpus, tuple | list) or not all(isinstance(gpu, Gpu) for gpu in gpus):
+        raise ValueError(f"gpus={gpus!r} of node {node!r} must be a list of Gpu records, each with its memory_bytes")
+
+
+def _refuse_numbers(whose: str, **amounts: object) -> None:
+    for field_name, amount in amounts.items():
+        if not isinstance(amount, Real):
+            raise ValueError(f"{field_name}={amount!r} of {whose} must be a number")  # noqa: TRY004 - as all bad amounts
 
 
 def _refuse_parts(whose: str, **amounts: object) -> None:

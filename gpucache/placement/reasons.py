@@ -39,6 +39,10 @@ def why_never(books: Books, demand: Demand) -> str | None:
     if together:
         return f"never fits: a gang of {demand.gang}, of which {together} would fit were the cluster empty"
     living = [node for node, alive in zip(books.nodes, empty.alive, strict=False) if alive]
+    have = sorted({gpu.model or "no name" for node in living for gpu in node.gpus})
+    if demand.models and not any(model in demand.models for model in have):
+        models = f"the GPUs there are have models {', '.join(have)}" if have else "there are no GPUs"
+        return f"never fits: no GPU of model {' or '.join(demand.models)}; {models}"
     gpus = [gpu for node in living for gpu in node.gpus if not demand.models or gpu.model in demand.models]
     counts = [_gpus_of_models(node, demand) for node in living]
     return (
