@@ -27,9 +27,10 @@ def test_a_peak_is_of_its_call() -> None:
 
 def test_learning_wastes_less_on_recorded_peaks() -> None:
     """Less than the whole device and than what is declared, once ten calls were seen."""
-    series = list(bench_demand.recorded(bench_demand.RECORDED).values())
+    recorded = bench_demand.recorded(bench_demand.RECORDED).values()
+    series = [bench_demand.in_another_order(calls, seed) for calls in recorded for seed in range(bench_demand.SEEDS)]
 
     found = bench_demand.compared(series, bench_demand.RECORDED_DEVICE_BYTES, bench_demand.PILOT)
 
     assert found["learned"].wasted_gib_per_call < 0.6 * found["declared"].wasted_gib_per_call
-    assert found["learned"].out_of_memory_percent < 3
+    assert found["learned"].out_of_memory_percent < 2
