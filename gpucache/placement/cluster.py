@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 from gpucache.placement import _scores, choice
 from gpucache.placement.books import Books
+from gpucache.placement.gangs import as_one
 from gpucache.placement.integrity import check
-from gpucache.placement.model import LARGEST_BYTES, LARGEST_CPUS, LARGEST_GPUS, MILLI, Demand, Node, Placement, Room
+from gpucache.placement.model import LARGEST_BYTES, Demand, Node, Placement, Room
 from gpucache.placement.neighbours import Neighbours
 from gpucache.placement.policies import BY_NAME, PACKED_POPULAR_PERCENT, Fgd, Packed, Policy, by_name
 from gpucache.placement.reasons import why_never, why_not_now
@@ -124,7 +125,7 @@ class Cluster:
 
     def place_gang(self, demand: Demand) -> tuple[Placement, ...] | None:
         """Place all members of a gang, or none (None): on one island of GPUs if one has room for all of them, else one by one."""
-        whole = self._as_one(demand)
+        whole = as_one(demand) if self._has_islands else None
         place = None if whole is None else self._choose(whole)
         if place is not None:
             return self._place_side_by_side(demand, *place)
@@ -294,17 +295,6 @@ class Cluster:
             with self._kept_apart(demand):
                 return self._chooser.choose(demand, self._decisions)
         return self._chooser.choose(demand, self._decisions)
-
-    def _as_one(self, gang: Demand) -> Demand | None:
-        """A gang as one demand of a single island; None where islands are no matter, or it is too large for any node."""
-        gpus = gang.gpu_count * gang.gang
-        cpus, nbytes = gang.cpu_milli * gang.gang / MILLI, gang.memory_bytes * gang.gang
-        may_share = gang.label not in gang.apart or not gang.label
-        if gpus < 2 or gang.share_milli < MILLI or not self._has_islands or not may_share:
-            return None
-        if gpus > LARGEST_GPUS or cpus > LARGEST_CPUS or nbytes > LARGEST_BYTES:
-            return None
-        return replace(gang, gang=1, gpus=gpus, cpus=cpus, memory_bytes=nbytes, joined=True)
 
     def _place_side_by_side(self, gang: Demand, node: int, gpus: tuple[int, ...]) -> tuple[Placement, ...]:
         member, each, placed = replace(gang, gang=1), gang.gpu_count, list[Placement]()
