@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -17,16 +18,27 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 SCHEMA = "gpucache-benchmark/1"
 QUESTIONS = tuple(sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py")))
+REPLAYS = {"placement": "benchmarks.placement_openb", "residence": "benchmarks.residence_gentd26"}
+"""Questions answered by a recorded trace, which is no part of the repository: they need --data."""
 
 
 def main() -> int:
     """Answer the questions asked for; 1 if a benchmark failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("questions", nargs="*", help=f"of {', '.join(QUESTIONS)}; default: all")
+    parser.add_argument("--data", type=Path, help=f"a recorded trace's folder, for one of {', '.join(REPLAYS)}")
     parser.add_argument("--table", action="store_true", help="only render RESULTS.md from what was measured before")
     asked = parser.parse_args()
+    if asked.data is not None:
+        if len(asked.questions) != 1 or asked.questions[0] not in REPLAYS:
+            parser.error(f"--data is for one question, of {', '.join(REPLAYS)}")
+        if not asked.data.is_dir():
+            parser.error(f"--data {asked.data}: there is no such folder")
+        importlib.import_module(REPLAYS[asked.questions[0]]).main(asked.data)
+        return 0
     if unknown := set(asked.questions) - set(QUESTIONS):
-        parser.error(f"no such question: {', '.join(sorted(unknown))}; there are {', '.join(QUESTIONS)}")
+        hint = "; for a recorded trace say --data FOLDER" if unknown & REPLAYS.keys() else ""
+        parser.error(f"no such question: {', '.join(sorted(unknown))}; there are {', '.join(QUESTIONS)}{hint}")
     failed = [] if asked.table else [question for question in asked.questions or QUESTIONS if not answer(question)]
     found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     results = [

@@ -1,14 +1,20 @@
 """How often does a call run out of learned memory, and how much is asked for in vain, beside declared and whole GPUs?
 
-Simulated, with fixed seeds: `python -m benchmarks.bench_demand` writes results/simulated/demand.json and prints a table. The families
-of peaks are synthetic; "steps" has the shape that recorded peaks of an allocator have: a model's share, and a pool that
-grows by doubling. "declared" is what someone asks for who saw ten calls and takes twice the highest.
+Simulated, with fixed seeds: `python -m benchmarks.bench_demand [RECORDED.csv]` writes results/simulated/demand.json and prints a table.
+Synthetic families of peaks; "steps" has the shape that an allocator's pool gives: it grows by doubling. And recorded ones, of
+eight functions (programs/record_peaks.py): tests/data/peaks_of_host.csv has peaks of *host* memory of real processes, each
+function's calls in drawn orders, counted from the eleventh on because "declared" has seen ten; a file recorded on
+a GPU goes in its place.
+
+"declared" is what someone asks for who saw ten calls and takes twice the highest.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +23,9 @@ from benchmarks.machine import machine
 from gpucache.placement.learned import Observation, estimate
 
 GIB, MIB = 2**30, 2**20
+RECORDED = Path(__file__).parents[1] / "tests" / "data" / "peaks_of_host.csv"
+RECORDED_DEVICE_BYTES = 8 * GIB
+"""What recorded peaks are asked of; the largest of them is a quarter of it."""
 DEVICE_BYTES = 141 * GIB
 CALLS, SEEDS, PILOT = 400, 10, 10
 
@@ -68,29 +77,46 @@ def calls_of(family: Callable[[random.Random, int], float], seed: int) -> list[t
     return [(size, min(DEVICE_BYTES, int(family(draw, size)))) for size in sizes]
 
 
-def learned(calls: list[tuple[int, int]]) -> list[tuple[int, bool, int]]:
+def recorded(path: Path) -> dict[str, list[tuple[int, int]]]:
+    """(input, peak) of each recorded call, by function, in the order recorded."""
+    calls: dict[str, list[tuple[int, int]]] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            calls.setdefault(row["function"], []).append((int(row["input_bytes"]), int(row["peak_bytes"])))
+    return calls
+
+
+def in_another_order(calls: list[tuple[int, int]], seed: int) -> list[tuple[int, int]]:
+    """The recorded order for seed 0."""
+    order = list(calls)
+    if seed:
+        random.Random(seed).shuffle(order)
+    return order
+
+
+def learned(calls: list[tuple[int, int]], device_bytes: int) -> list[tuple[int, bool, int]]:
     """(asked, whether it ran out, used) of each call. One that ran out is repeated on the whole device."""
     seen: list[Observation] = []
     told = []
     for size, peak in calls:
-        asked = estimate(seen, size, DEVICE_BYTES).memory_bytes or DEVICE_BYTES
+        asked = estimate(seen, size, device_bytes).memory_bytes or device_bytes
         ran_out = peak > asked
         if ran_out:
             seen.append(Observation(size, asked, 0.0, ran_out=True))
         seen.append(Observation(size, peak, 1.0))
-        told.append((asked + (DEVICE_BYTES if ran_out else 0), ran_out, peak))
+        told.append((asked + (device_bytes if ran_out else 0), ran_out, peak))
     return told
 
 
-def declared(calls: list[tuple[int, int]]) -> list[tuple[int, bool, int]]:
+def declared(calls: list[tuple[int, int]], device_bytes: int) -> list[tuple[int, bool, int]]:
     """The same amount for each call."""
-    asked = min(DEVICE_BYTES, 2 * max(peak for _, peak in calls[:PILOT]))
+    asked = min(device_bytes, 2 * max(peak for _, peak in calls[:PILOT]))
     return [(asked, peak > asked, peak) for _, peak in calls]
 
 
-def whole(calls: list[tuple[int, int]]) -> list[tuple[int, bool, int]]:
+def whole(calls: list[tuple[int, int]], device_bytes: int) -> list[tuple[int, bool, int]]:
     """A device each."""
-    return [(DEVICE_BYTES, False, peak) for _, peak in calls]
+    return [(device_bytes, False, peak) for _, peak in calls]
 
 
 WAYS = (learned, declared, whole)
@@ -106,18 +132,33 @@ def tally(told: list[tuple[int, bool, int]]) -> Tally:
     )
 
 
-def main() -> None:
+Series = list[list[tuple[int, int]]]
+
+
+def compared(series: Series, device_bytes: int, first: int = 0) -> dict[str, Tally]:
+    """Every way to ask, over the same calls from the first that counts."""
+    return {way.__name__: tally([one for calls in series for one in way(calls, device_bytes)[first:]]) for way in WAYS}
+
+
+def main(path: Path = RECORDED) -> None:
     """Run it, write the result, print the table."""
     rows = {
-        family.__name__: {
-            way.__name__: tally([one for seed in range(SEEDS) for one in way(calls_of(family, seed))]) for way in WAYS
-        }
+        family.__name__: compared([calls_of(family, seed) for seed in range(SEEDS)], DEVICE_BYTES)
         for family in FAMILIES
     }
+    orders = {
+        f"recorded: {name}": [in_another_order(calls, seed) for seed in range(SEEDS)]
+        for name, calls in recorded(path).items()
+    }
+    rows |= {name: compared(series, RECORDED_DEVICE_BYTES, PILOT) for name, series in orders.items()}
+    every = [calls for series in orders.values() for calls in series]
+    rows["recorded: all"] = compared(every, RECORDED_DEVICE_BYTES, PILOT)
+    rows["recorded: all, with the first ten calls"] = compared(every, RECORDED_DEVICE_BYTES)
     document = {
         "question": __doc__.splitlines()[0] if __doc__ else "",
         "machine": machine(),
         "device_gib": DEVICE_BYTES // GIB,
+        "recorded_device_gib": RECORDED_DEVICE_BYTES // GIB,
         "calls": CALLS,
         "seeds": SEEDS,
         "families": {
@@ -136,4 +177,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:2]))

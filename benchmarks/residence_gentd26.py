@@ -1,8 +1,8 @@
 """Which model stays? Three weeks of requests for image models, replayed beside LRU and the optimum that knows the future.
 
-    python -m benchmarks.residence_gentd26 FOLDER
+    python -m benchmarks residence --data FOLDER
 
-FOLDER has requests.csv.gz (created_at, model, exec_time_s, ...) and base_model_load_ms.csv.gz (load_ms). Writes
+FOLDER has requests.csv (created_at, model, exec_time_s, ...) and base_model_load_ms.csv (load_ms), plain or gzipped. Writes
 results/residence/gentd26.json and RESIDENCE.md.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import heapq
+import itertools
 import json
 import statistics
 import sys
@@ -22,6 +24,10 @@ from typing import Any
 from benchmarks.machine import machine
 from gpucache.residence.policies import BlendedFrequency, DecayedFrequency, LeastRecentlyUsed, Policy
 from gpucache.residence.replay import Request, cold_starts_in_order, fewest_cold_starts, replay_in_time
+from gpucache.runtime.actions import Hold, Send, Start, Stop
+from gpucache.runtime.engine import Capacity, Engine
+from gpucache.runtime.events import Answered, Ask, Event, HeldLong, Submitted, WorkerEnded, WorkerReady
+from gpucache.workers.kind import CallId, Env, Kind
 
 HERE = Path(__file__).parent
 PLACES = (4, 8, 16)
@@ -44,6 +50,7 @@ def main(folder: Path, out: Path = HERE) -> None:
         "patience_s": PATIENCE_S,
         "in_order": in_order([request.item for request in requests]),
         "in_time": in_time(requests, load_s),
+        "by_the_engine": by_the_engine(requests, load_s),
         "policy_us": policy_us(requests),
     }
     (out / "results" / "residence").mkdir(parents=True, exist_ok=True)
@@ -53,10 +60,8 @@ def main(folder: Path, out: Path = HERE) -> None:
 
 def read(folder: Path) -> tuple[list[Request], float]:
     """The requests in order of time, and the median load of a model, s."""
-    with gzip.open(folder / "requests.csv.gz", "rt", newline="") as file:
-        rows = list(csv.DictReader(file))
-    with gzip.open(folder / "base_model_load_ms.csv.gz", "rt", newline="") as file:
-        loads_ms = [float(row["load_ms"]) for row in csv.DictReader(file)]
+    rows = _table(folder / "requests.csv")
+    loads_ms = [float(row["load_ms"]) for row in _table(folder / "base_model_load_ms.csv")]
     start = datetime.fromisoformat(rows[0]["created_at"])
     requests = [
         Request(
@@ -67,6 +72,12 @@ def read(folder: Path) -> tuple[list[Request], float]:
         for row in rows
     ]
     return requests, round(statistics.median(loads_ms) / 1000, 1)
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    packed = path.with_name(path.name + ".gz")
+    with gzip.open(packed, "rt", newline="") if packed.exists() else path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def in_order(items: Sequence[object]) -> list[dict[str, Any]]:
@@ -93,6 +104,61 @@ def in_time(requests: Sequence[Request], load_s: float) -> list[dict[str, Any]]:
     return rows
 
 
+def by_the_engine(requests: Sequence[Request], load_s: float) -> list[dict[str, Any]]:
+    """The same question put to the runtime's own engine: a kind per model, a start takes a load's time."""
+    rows: list[dict[str, Any]] = []
+    for patience_s in (0.0, PATIENCE_S):
+        row: dict[str, Any] = {"warm_wait_s": patience_s}
+        for places in PLACES:
+            starts, waits = through_engine(requests, places, load_s, patience_s)
+            waits.sort()
+            row[str(places)] = {
+                "cold_starts": starts,
+                "mean_wait_s": round(statistics.mean(waits), 1),
+                "p95_wait_s": round(waits[int(0.95 * len(waits))], 1),
+            }
+        rows.append(row)
+    return rows
+
+
+def through_engine(
+    requests: Sequence[Request], workers: int, load_s: float, warm_wait_s: float
+) -> tuple[int, list[float]]:
+    """Starts of workers, and how long each request waited until a worker had it, loads included."""
+    engine = Engine(Capacity(workers=workers, cpus=workers), warm_wait_s=warm_wait_s)
+    order = itertools.count()
+    due: list[tuple[float, int, Event]] = []
+    starts, waits = 0, list[float]()
+
+    def happen(at_s: float, event: Event) -> None:
+        nonlocal starts
+        for action in engine.step(event):
+            match action:
+                case Start():
+                    starts += 1
+                    heapq.heappush(due, (at_s + load_s, next(order), WorkerReady(action.worker)))
+                case Send():
+                    asked = requests[action.call]
+                    waits.append(at_s - asked.at_s)
+                    answered = Answered(action.worker, action.call, ok=True)
+                    heapq.heappush(due, (at_s + asked.run_s, next(order), answered))
+                case Stop():
+                    heapq.heappush(due, (at_s, next(order), WorkerEnded(action.worker, "")))
+                case Hold():
+                    heapq.heappush(due, (at_s + action.seconds, next(order), HeldLong(action.call)))
+
+    for number, request in enumerate(requests):
+        while due and due[0][0] <= request.at_s:
+            at_s, _, event = heapq.heappop(due)
+            happen(at_s, event)
+        kind = Kind(Env(env_vars={"MODEL": str(request.item)}))
+        happen(request.at_s, Submitted(Ask(CallId(number), str(request.item), kind)))
+    while due:
+        at_s, _, event = heapq.heappop(due)
+        happen(at_s, event)
+    return starts, waits
+
+
 def policy_us(requests: Sequence[Request]) -> float:
     """What the policy costs a request in the replay with the most places, µs."""
     items = [request.item for request in requests]
@@ -109,7 +175,7 @@ def rendered(document: dict[str, Any]) -> str:
         "# Which model stays",
         "",
         f"{document['requests']:,} requests for {document['models']} models; a load takes {document['load_s']} s. Made by",
-        "`python -m benchmarks.residence_gentd26 FOLDER`; what the policies do stands in their docstrings (`gpucache.residence`).",
+        "`python -m benchmarks residence --data FOLDER`; what the policies do stands in their docstrings (`gpucache.residence`).",
         "",
         "Cold starts in request order: a cache of so many models.",
         "",
@@ -140,6 +206,23 @@ def rendered(document: dict[str, Any]) -> str:
         lines.append(
             f"| {row['policy']} | {row['patience_s']:.0f} s | {counts} | {100 * (beside - 1):+.1f} % | {waits} |"
         )
+    lines += [
+        "",
+        "The runtime's own engine in recorded time, a kind of worker for each model: what `warm_wait_s` changes. Waits until a worker",
+        "has the call, loads included.",
+        "",
+        "| warm_wait_s | "
+        + " | ".join(f"{places} workers" for places in PLACES)
+        + " | beside LRU above, without patience | mean wait | 95th percentile |",
+        "|---|" + "---|" * (len(PLACES) + 3),
+    ]
+    for row in document["by_the_engine"]:
+        cells = [row[str(places)] for places in PLACES]
+        bases = [timed[0][str(places)]["cold_starts"] for places in PLACES]
+        beside = statistics.mean(cell["cold_starts"] / base for cell, base in zip(cells, bases, strict=True))
+        counts = " | ".join(f"{cell['cold_starts']:,}" for cell in cells)
+        waits, tails = (", ".join(f"{cell[name]:.0f} s" for cell in cells) for name in ("mean_wait_s", "p95_wait_s"))
+        lines.append(f"| {row['warm_wait_s']:.0f} s | {counts} | {100 * (beside - 1):+.1f} % | {waits} | {tails} |")
     lines += ["", f"The policy costs {document['policy_us']} µs a request, in Python.", ""]
     return "\n".join(lines)
 

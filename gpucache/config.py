@@ -18,6 +18,8 @@ from gpucache.errors import BadSetting
 _PUBLIC_KEY = re.compile("[0-9a-fA-F]{64}")
 
 Setting = str | int | float | bool
+LONGEST_WAIT_S = 86_400.0
+"""A day: who waits longer for a warm worker has meant another unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,10 @@ class Config:
         store_max_bytes: What `gpucache gc` brings the store down to.
         durability: What the store promises for a power cut: "relaxed", "durable" or "volatile" (see gpucache.Store).
         worker_start_timeout_s: A worker that has not said hello by then is given up.
+        warm_wait_s: How long a call waits for a warm worker before one of another kind is ended for it; see docs/residence.md.
+            0: not at all, since a start costs a second where nothing large is loaded.
+        resident_max_bytes: Declared bytes of residents (`gpu_memory=`) that stay in one worker at most; 0: no limit, what
+            does not fit is found out by running out of memory.
         remote: Where results are shared: s3://bucket/prefix, gs://, az:// or file:///directory; empty: nowhere.
         remote_read_only: Take results from there, send none.
         remote_signing_key: File of the Ed25519 key that signs what is sent; empty: nothing is signed.
@@ -51,6 +57,8 @@ class Config:
     store_max_bytes: int = 64 * 2**30
     durability: str = "relaxed"
     worker_start_timeout_s: float = 120.0
+    warm_wait_s: float = 0.0
+    resident_max_bytes: int = 0
     remote: str = ""
     remote_read_only: bool = False
     remote_signing_key: str = ""
@@ -65,6 +73,10 @@ class Config:
             raise BadSetting("runtime", self.runtime, "'local', 'ray', 'ray://host:port' or 'inline'")
         if self.max_workers < 0:
             raise BadSetting("max_workers", str(self.max_workers), "0 (one per CPU) or more")
+        if self.resident_max_bytes < 0:
+            raise BadSetting("resident_max_bytes", str(self.resident_max_bytes), "0 (no limit) or more")
+        if not 0 <= self.warm_wait_s <= LONGEST_WAIT_S:
+            raise BadSetting("warm_wait_s", str(self.warm_wait_s), f"seconds from 0 to {LONGEST_WAIT_S:g}")
         if self.remote and not self.remote.startswith(("s3://", "gs://", "az://", "file:///")):
             raise BadSetting("remote", self.remote, "s3://bucket/prefix, gs://, az:// or file:///directory")
         if wrong := [

@@ -12,6 +12,7 @@ from gpucache.cli.flows import start_on_a_store, store_option
 from gpucache.errors import BadTable
 
 if TYPE_CHECKING:
+    from gpucache.placement.model import Node
     from gpucache.placement.openb import Task
 
 
@@ -95,15 +96,33 @@ def command(
         )
         if plot_path is not None:
             simulate_plot.draw(plot_path, rows, departures=departures)
-    except (BadTable, OSError) as problem:
+    except BadTable as problem:
         raise click.UsageError(str(problem)) from problem
+    except OSError as problem:
+        raise click.UsageError(f"{problem.filename}: {problem.strerror}") from problem
     except ValueError as problem:  # matplotlib's, of a format that it does not know
+        if plot_path is None:
+            raise
         raise click.UsageError(f"--plot {plot_path}: {problem}") from problem
     if as_json:
         write_json("simulation", nodes=len(nodes), gpus=sum(len(node.gpus) for node in nodes), results=rows)
         return 0
     write_table(*(_waits(rows) if departures else _allocations(rows)))
+    if not departures and inflate is None:
+        _say_what_is_asked(nodes, tasks)
     return 0
+
+
+def _say_what_is_asked(nodes: Sequence[Node], tasks: Sequence[Task]) -> None:
+    """Where the workload is too small for a column, which then shows the end."""
+    from gpucache.placement.arrivals import MARKS_PERCENT
+    from gpucache.placement.model import MILLI
+
+    there_is = MILLI * sum(len(node.gpus) for node in nodes)
+    asked_percent = 100 * sum(task.gpu_milli for task in tasks) / there_is if there_is else 0.0
+    if there_is and asked_percent < max(MARKS_PERCENT):
+        told = f"the tasks ask for {asked_percent:.0f} % of the GPUs; columns beyond that show the end (--inflate repeats tasks)"
+        click.echo(f"note: {told}", err=True)
 
 
 def _read(path: str, *, memory: bool) -> list[Task]:

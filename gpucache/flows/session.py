@@ -40,7 +40,7 @@ class Session:
         self._in_worker = in_worker
         self.is_closed = False
         self._remote: Remote | None = None
-        self.residents = Residents()
+        self.residents = Residents(config.resident_max_bytes)
         self.in_flight: dict[bytes, Future[Any]] = {}
         self.environment: Mapping[str, str] = {}  # what workers start with
         self.launches: set[concurrent.futures.Future[Any]] = set()

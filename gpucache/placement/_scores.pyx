@@ -39,18 +39,21 @@ cdef class _Asked:
     """What is known of one kind of demand: its amounts, and its score on every node with the version it was made for."""
 
     cdef int64_t cpu, memory, count, share, gpu_bytes, kind
-    cdef int64_t[::1] allowed, price, score, gpu, version
+    cdef bint joined
+    cdef int64_t[::1] allowed, price, score, gpu, version, crosses
 
     def __init__(self, demand, object books, object kinds, object kind_of, object price):
         self.cpu, self.memory = demand.cpu_milli, demand.memory_bytes
         self.count, self.share = demand.gpu_count, demand.share_milli
         self.gpu_bytes = -1 if demand.gpu_memory_bytes is None else demand.gpu_memory_bytes
         self.kind = kinds.index(kind_of(demand)) if self.count else -1
+        self.joined = demand.joined
         models = books.models
         self.allowed = array("q", [not demand.models or model in demand.models for model in models] or [0])
         self.price = array("q", [price(demand.models, (model,)) if price else 0 for model in models] or [0])
         zeros = [0] * max(1, len(books.nodes))
         self.score, self.gpu, self.version = array("q", zeros), array("q", zeros), array("q", zeros)
+        self.crosses = array("q", zeros)
 
 
 cdef class Chooser:
@@ -62,7 +65,8 @@ cdef class Chooser:
     cdef uint64_t seed
     cdef int64_t percent, spread, nodes, kind_total
     cdef int64_t[::1] gpu_first, alive, version, cpu_total, cpu_left, memory_total, memory_left
-    cdef int64_t[::1] model, capacity, bytes_left, share_left, kind_counts
+    cdef int64_t[::1] model, capacity, bytes_left, share_left, kind_counts, island
+    cdef int64_t[::1] picked, group  # the last node's whole GPUs that were picked; how many fit of each of its islands
     # FGD: the weights of the expected shapes that fit, by node kind, share, GPUs wide enough and CPUs (see _tabulate).
     cdef int64_t[::1] thresholds, weights, node_kind, position, cpu_ranks
     cdef int64_t shares, counts, ranks, weight
@@ -84,14 +88,16 @@ cdef class Chooser:
         self.spread = policies.RAY_SPREAD_MILLI
         self.nodes, self.kind_total = len(books.nodes), len(KINDS)
         for name in ("gpu_first", "alive", "version", "cpu_total", "cpu_left", "memory_total", "memory_left", "model", "capacity",
-                     "bytes_left", "share_left", "kind_counts"):
+                     "bytes_left", "share_left", "kind_counts", "island"):
             if not len(getattr(books, name)):
                 setattr(books, name, array("q", [0]))  # an empty array has no buffer to view
         self.gpu_first, self.alive, self.version = books.gpu_first, books.alive, books.version
         self.cpu_total, self.cpu_left = books.cpu_total, books.cpu_left
         self.memory_total, self.memory_left = books.memory_total, books.memory_left
         self.model, self.capacity, self.bytes_left = books.model, books.capacity, books.bytes_left
-        self.share_left, self.kind_counts = books.share_left, books.kind_counts
+        self.share_left, self.kind_counts, self.island = books.share_left, books.kind_counts, books.island
+        widest = max([len(node.gpus) for node in books.nodes], default=0)
+        self.picked, self.group = array("q", [0] * (widest + 1)), array("q", [0] * (widest + 1))
         if self.code >= FGD:
             self._tabulate(policy)
 
@@ -137,7 +143,7 @@ cdef class Chooser:
                 self.known.clear()  # kinds without end: memory stays bounded, and only time is lost
             asked = _Asked(demand, self.books, self.kinds, self.kind_of, self.price)
             self.known[demand] = asked
-        cdef int64_t node, best = -1, score, best_score = NOWHERE
+        cdef int64_t node, best = -1, score, best_score = NOWHERE, crossing = -1, crossing_score = NOWHERE, index
         for node in range(self.nodes):
             if asked.version[node] != self.version[node]:
                 self._score(asked, node)
@@ -145,25 +151,64 @@ cdef class Chooser:
             score = asked.score[node]
             if score != NOWHERE and self.code == RANDOM:
                 score = <int64_t> ((mixed(self.seed, decision, node) >> 24) % (<uint64_t> 1 << 34))
-            if score > best_score:
+            if asked.crosses[node]:
+                if score > crossing_score:
+                    crossing_score, crossing = score, node
+            elif score > best_score:
                 best_score, best = score, node
-        if best < 0:
+        if best < 0 and crossing < 0:
             return None
         if self.code == RAY:
-            best = self._drawn(asked, decision)
+            best = self._drawn(asked, decision, best < 0)
+        elif best < 0:
+            best = crossing
         if asked.count == 0:
             return best, ()
         if asked.share < MILLI:
             return best, (self._lot(asked, best, decision) if self.code == RANDOM else asked.gpu[best],)
-        return best, tuple(self._whole(asked, best))
+        self._pick(asked, best)
+        return best, tuple([self.picked[index] for index in range(asked.count)])
 
-    cdef list _whole(self, _Asked asked, int64_t node):
-        cdef int64_t gpu, first = self.gpu_first[node]
-        taken = []
-        for gpu in range(first, self.gpu_first[node + 1]):
-            if len(taken) < asked.count and self._fits(asked, gpu):
-                taken.append(gpu - first)
-        return taken
+    cdef int64_t _pick(self, _Asked asked, int64_t node) noexcept nogil:
+        """As islands.together(): the whole GPUs that a demand would have. The most that are joined; -1 if too few fit."""
+        cdef int64_t first = self.gpu_first[node], last = self.gpu_first[node + 1], gpu, group, fitting = 0, groups = 0
+        cdef int64_t best = -1, largest = 0, count = 0, wanted, at
+        for group in range(last - first):
+            self.group[group] = 0
+        for gpu in range(first, last):
+            group = self.island[gpu]
+            groups = max(groups, group + 1)
+            if self._fits(asked, gpu):
+                fitting += 1
+                self.group[group] += 1
+        if fitting < asked.count:
+            return -1
+        for group in range(groups):
+            largest = max(largest, self.group[group])
+            if self.group[group] >= asked.count and (best < 0 or self.group[group] < self.group[best]):
+                best = group
+        if best >= 0:
+            for gpu in range(first, last):
+                if count < asked.count and self.island[gpu] == best and self._fits(asked, gpu):
+                    self.picked[count] = gpu - first
+                    count += 1
+            return largest
+        # Across islands, the fullest first: what is taken of each stands in `group`, as a number below zero.
+        wanted = asked.count
+        while wanted:
+            best = 0
+            for group in range(groups):
+                if self.group[group] > self.group[best]:
+                    best = group
+            at = min(wanted, self.group[best])
+            self.group[best] = -at
+            wanted -= at
+        for gpu in range(first, last):
+            if self.group[self.island[gpu]] < 0 and self._fits(asked, gpu):
+                self.group[self.island[gpu]] += 1
+                self.picked[count] = gpu - first
+                count += 1
+        return largest
 
     cdef int64_t _lot(self, _Asked asked, int64_t node, uint64_t decision):
         cdef int64_t gpu, first = self.gpu_first[node], best = -1
@@ -175,10 +220,11 @@ cdef class Chooser:
                     best, best_lot = gpu - first, lot
         return best
 
-    cdef int64_t _drawn(self, _Asked asked, uint64_t decision):
+    cdef int64_t _drawn(self, _Asked asked, uint64_t decision, bint crossing):
         """The node of the lot drawn among the best, in the order of their scores and then their own."""
         ranked = sorted(
-            (floor_div(-asked.score[node], TIER), node) for node in range(self.nodes) if asked.score[node] != NOWHERE
+            (floor_div(-asked.score[node], TIER), node) for node in range(self.nodes)
+            if asked.score[node] != NOWHERE and asked.crosses[node] == crossing
         )
         lots = max(1, self.nodes * self.percent // 100)
         return ranked[mixed(self.seed, decision, 0) % <uint64_t> min(lots, len(ranked))][1]
@@ -194,8 +240,8 @@ cdef class Chooser:
     cdef void _score(self, _Asked asked, int64_t node) noexcept nogil:
         """The best of the node's places, the first of equals."""
         cdef int64_t first = self.gpu_first[node], last = self.gpu_first[node + 1]
-        cdef int64_t gpu, fitting = 0, score, opened = 0, percent = 0, tried = -1, price = 0, model = -1
-        asked.score[node] = NOWHERE
+        cdef int64_t gpu, score, tried = -1, price = 0, model = -1, index, joined
+        asked.score[node], asked.crosses[node] = NOWHERE, 0
         if not self.alive[node] or self.cpu_left[node] < asked.cpu or self.memory_left[node] < asked.memory:
             return
         if self.code >= FGD:
@@ -203,18 +249,19 @@ cdef class Chooser:
         if asked.count == 0:
             asked.score[node] = self._place(asked, node, 0, 0, 0, 0, 0)
             return
+        if asked.share == MILLI:
+            joined = self._pick(asked, node)
+            if joined < 0 or (asked.joined and joined < asked.count):
+                return
+            for index in range(asked.count):
+                price = max(price, asked.price[self.model[first + self.picked[index]]])
+            asked.crosses[node] = joined < asked.count
+            asked.score[node] = self._place(asked, node, MILLI, MILLI, asked.count, 100 * asked.count, price)
+            return
         for gpu in range(first, last):
             if not self._fits(asked, gpu):
                 continue
-            if asked.share == MILLI:
-                fitting += 1
-                opened += self.share_left[gpu] == MILLI
-                percent += self.share_left[gpu] // 10
-                price = max(price, asked.price[self.model[gpu]])
-                if fitting == asked.count:
-                    asked.score[node] = self._place(asked, node, MILLI, MILLI, opened, percent, price)
-                    return
-            elif self.share_left[gpu] != tried or self.model[gpu] != model:  # else it scores as the one before
+            if self.share_left[gpu] != tried or self.model[gpu] != model:  # else it scores as the one before
                 model = self.model[gpu]
                 tried = self.share_left[gpu]
                 score = self._place(

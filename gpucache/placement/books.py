@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 
+from gpucache.placement.islands import island_of_each, largest_group
 from gpucache.placement.model import LARGEST_BYTES, MILLI, Demand, Node, Room
 from gpucache.placement.policies import MANY_GPUS, kind_of
 
@@ -31,7 +32,7 @@ class Books:
         self.gpu_first = array("q", first)
         self.alive = array("q", [1] * len(nodes))
         self.closed: dict[int, str] = {}  # nodes that are not alive, and why, where they are not simply gone
-        self.out: set[int] = set()  # GPUs out of service
+        self.out: dict[int, int] = {}  # GPUs out of service, with the share that is left for when they are back
         self.version = array("q", [1] * len(nodes))
         self.cpu_total = array("q", [round(node.cpus * MILLI) for node in nodes])
         self.cpu_left = array("q", self.cpu_total)
@@ -42,6 +43,7 @@ class Books:
         self.bytes_left = array("q", self.capacity)
         self.foreign = array("q", [0] * len(gpus))
         self.share_left = array("q", [MILLI] * len(gpus))
+        self.island = array("q", [number for node in nodes for number in island_of_each(len(node.gpus), node.islands)])
         self.kind_counts = array("q", [0] * (len(KINDS) * len(nodes)))
 
     def take(self, node: int, gpus: Iterable[int], demand: Demand, sign: int = 1) -> None:
@@ -50,7 +52,10 @@ class Books:
         self.memory_left[node] -= sign * demand.memory_bytes
         first, share = self.gpu_first[node], demand.share_milli
         for index in gpus:
-            self.share_left[first + index] -= sign * share
+            if first + index in self.out:
+                self.out[first + index] -= sign * share
+            else:
+                self.share_left[first + index] -= sign * share
             self.bytes_left[first + index] -= sign * self.bytes_on(first + index, demand)
         if demand.gpus:
             self.kind_counts[node * len(KINDS) + _KIND_INDEX[kind_of(demand)]] += sign
@@ -62,10 +67,14 @@ class Books:
         self.foreign[gpu] = nbytes
 
     def set_out(self, gpu: int, *, out: bool) -> None:
-        """Take a GPU out of service, or back: out of service it has no byte to give, not even none."""
-        if out != (gpu in self.out):
-            self.bytes_left[gpu] -= _NOTHING if out else -_NOTHING
-            (self.out.add if out else self.out.remove)(gpu)
+        """Take a GPU out of service, or back: out of service it has no share to give, and no byte, not even none."""
+        if out == (gpu in self.out):
+            return
+        self.bytes_left[gpu] -= _NOTHING if out else -_NOTHING
+        if out:
+            self.out[gpu], self.share_left[gpu] = self.share_left[gpu], 0
+        else:
+            self.share_left[gpu] = self.out.pop(gpu)
 
     def close(self, node: int, why: str) -> None:
         """Let nothing onto a node; what is there stays."""
@@ -125,4 +134,14 @@ class Books:
             return None
         if demand.models and not any(gpu.model in demand.models for gpu in self.nodes[node].gpus):
             return f"no GPU of model {' or '.join(demand.models)}"
-        return None if len(self.fitting(node, demand)) >= demand.gpu_count else "too few GPUs with room"
+        fitting = self.fitting(node, demand)
+        if len(fitting) < demand.gpu_count:
+            return "too few GPUs with room"
+        if demand.joined and largest_group(fitting, self.nodes[node].islands) < demand.gpu_count:
+            return "too few GPUs with room on one island"
+        return None
+
+    def crosses(self, node: int, demand: Demand) -> bool:
+        """Whether the GPUs that a demand would have on a node that it fits are on several islands."""
+        islands = self.nodes[node].islands
+        return bool(islands) and largest_group(self.fitting(node, demand), islands) < demand.gpu_count

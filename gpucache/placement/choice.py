@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpucache.placement.books import Books
-from gpucache.placement.model import Demand, Room
+from gpucache.placement.islands import together
+from gpucache.placement.model import MILLI, Demand, Room
 from gpucache.placement.policies import TIER, Policy, mixed, score_of
 
 Place = tuple[int, tuple[int, ...]]
@@ -32,6 +33,8 @@ class Chooser:
                 scored.append(best)
         if not scored:
             return None
+        # A demand whose GPUs would wait for the host goes there only if it must.
+        scored = [item for item in scored if not self._books.crosses(item[1][0], demand)] or scored
         percent = getattr(self._policy, "pick_percent", 0)
         if not percent:
             return max(scored, key=lambda item: item[0])[1]
@@ -46,7 +49,7 @@ def _choices(books: Books, node: int, demand: Demand) -> Iterator[tuple[int, ...
         return
     if not demand.gpus:
         yield ()
-    elif demand.gpus < 1:
+    elif demand.share_milli < MILLI:
         yield from ((index,) for index in books.fitting(node, demand))
     else:
-        yield tuple(books.fitting(node, demand)[: demand.gpu_count])
+        yield together(books.fitting(node, demand), demand.gpu_count, books.nodes[node].islands)

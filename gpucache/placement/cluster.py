@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from gpucache.placement import _scores, choice
 from gpucache.placement.books import Books
+from gpucache.placement.gangs import as_one
 from gpucache.placement.integrity import check
-from gpucache.placement.islands import together
 from gpucache.placement.model import LARGEST_BYTES, Demand, Node, Placement, Room
 from gpucache.placement.neighbours import Neighbours
 from gpucache.placement.policies import BY_NAME, PACKED_POPULAR_PERCENT, Fgd, Packed, Policy, by_name
@@ -60,6 +60,8 @@ class Cluster:
         expected: Iterable[Demand] | Mapping[Demand, int] = (),
         compiled: bool = True,
     ) -> None:
+        if not all(isinstance(node, Node) for node in nodes):
+            raise ValueError(f"nodes={nodes!r} must be Node records")
         _refuse_repeated("nodes", [node.name for node in nodes])
         self._books = Books(nodes)
         self._index = {node.name: index for index, node in enumerate(nodes)}
@@ -69,6 +71,7 @@ class Cluster:
         self._gpu_index = {uuid: index for index, uuid in enumerate(named)}
         self._placements: dict[int, Placement] = {}
         self._neighbours = Neighbours()
+        self._has_islands = any(node.islands for node in nodes)
         self._next, self._decisions = 1, 0
         self._given, self._compiled = by_name(policy), compiled
         self._asked: Counter[Demand] = Counter(expected)
@@ -121,7 +124,11 @@ class Cluster:
         return answers
 
     def place_gang(self, demand: Demand) -> tuple[Placement, ...] | None:
-        """Place all members of a gang, or none (None)."""
+        """Place all members of a gang, or none (None): on one island of GPUs if one has room for all of them, else one by one."""
+        whole = as_one(demand) if self._has_islands else None
+        place = None if whole is None else self._choose(whole)
+        if place is not None:
+            return self._place_side_by_side(demand, *place)
         members = self.place_many([replace(demand, gang=1)] * demand.gang, all_or_nothing=True)
         placed = tuple(member for member in members if member is not None)
         return placed if len(placed) == demand.gang else None
@@ -132,9 +139,9 @@ class Cluster:
         Raises:
             KeyError: It is not placed here, was released before, or its node is gone; nothing changed.
         """
-        if self._placements.get(placement.id) != placement:
+        if self._placements.get(getattr(placement, "id", 0)) != placement or placement is None:
             raise KeyError(
-                f"placement {placement.id} is not on this cluster; was it released before, or its node removed?"
+                f"placement {getattr(placement, 'id', placement)} is not on this cluster; was it released before, or its node removed?"
             )
         del self._placements[placement.id]
         self._books.take(self._index[placement.node], placement.gpu_indices, placement.demand, -1)
@@ -195,7 +202,7 @@ class Cluster:
         for uuid, nbytes in foreign_bytes.items():
             if uuid not in self._gpu_index:
                 raise KeyError(f"no GPU {uuid!r} on this cluster")
-            if not 0 <= nbytes <= LARGEST_BYTES:
+            if not hasattr(nbytes, "__index__") or not 0 <= nbytes <= LARGEST_BYTES:
                 raise ValueError(f"GPU {uuid!r}: {nbytes} bytes used by others is no size")
         for uuid, nbytes in foreign_bytes.items():
             self._books.set_foreign(self._gpu_index[uuid], int(nbytes))
@@ -286,15 +293,20 @@ class Cluster:
     def _choose(self, demand: Demand) -> choice.Place | None:
         if demand.label or demand.apart:
             with self._kept_apart(demand):
-                place = self._chooser.choose(demand, self._decisions)
-        else:
-            place = self._chooser.choose(demand, self._decisions)
-        if place is None or demand.gpu_count < 2:  # one GPU is joined to nothing
-            return place
-        islands = self._books.nodes[place[0]].islands
-        if not islands:
-            return place
-        return place[0], together(self._books.fitting(place[0], demand), demand.gpu_count, islands)
+                return self._chooser.choose(demand, self._decisions)
+        return self._chooser.choose(demand, self._decisions)
+
+    def _place_side_by_side(self, gang: Demand, node: int, gpus: tuple[int, ...]) -> tuple[Placement, ...]:
+        member, each, placed = replace(gang, gang=1), gang.gpu_count, list[Placement]()
+        for first in range(0, len(gpus), each):
+            placement = self._placement(self._next, node, gpus[first : first + each], member)
+            self._next += 1
+            self._decisions += 1
+            self._take(placement)
+            placed.append(placement)
+            if self._learns:
+                self._learn(member)
+        return tuple(placed)
 
     @contextmanager
     def _kept_apart(self, demand: Demand) -> Iterator[None]:
@@ -371,10 +383,10 @@ class Cluster:
             return never
         before, placed, member = self.snapshot(), 0, replace(demand, gang=1)
         try:
+            if self.place_gang(demand) is not None:
+                return None
             while placed < demand.gang and self.place(member) is not None:
                 placed += 1
-            if placed == demand.gang:
-                return None
             with self._kept_apart(member):
                 return f"{placed} of {demand.gang} members of the gang fit; then {why_not_now(self._books, member)}"
         finally:

@@ -21,9 +21,13 @@ def check(books: Books, placements: Iterable[tuple[int, Placement]]) -> None:
         counted.set_foreign(gpu, nbytes)
     for gpu in books.out:
         counted.set_out(gpu, out=True)
+    if books.out != counted.out:
+        raise AssertionError(f"what is left of GPUs out of service does not add up: {books.out} against {counted.out}")
     for column in ("cpu_left", "memory_left", "share_left", "bytes_left", "kind_counts"):
         have, should = (list(getattr(each, column)) for each in (books, counted))
         if have[: len(should)] != should:
             raise AssertionError(f"{column} does not add up: {have} against {should}")
-    if any(left < 0 for column in ("cpu_left", "memory_left", "share_left") for left in getattr(counted, column)):
+    if any(
+        left < 0 for column in ("cpu_left", "memory_left", "share_left") for left in getattr(counted, column)
+    ) or any(left < 0 for left in counted.out.values()):
         raise AssertionError("more is promised than there is")

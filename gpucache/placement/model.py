@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from numbers import Real
 
 MILLI = 1000
 """CPUs and GPU shares are counted in thousandths, as whole numbers: a tenth ten times is exactly all of a GPU."""
@@ -45,6 +47,11 @@ class Node:
     islands: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
+        _refuse_no_text(f"node {self.name!r}", name=self.name)
+        if not self.name:
+            raise ValueError("a node's name is a text of at least one character")
+        _refuse_others(self.name, self.gpus)
+        _refuse_numbers(f"node {self.name!r}", cpus=self.cpus)
         amounts = (self.memory_bytes, *(gpu.memory_bytes for gpu in self.gpus))
         _refuse_parts(f"node {self.name!r}", memory_bytes=self.memory_bytes)
         for gpu in self.gpus:
@@ -68,6 +75,7 @@ class Demand:
         gpu_memory_bytes: On each GPU; None: what the share amounts to.
         cpus, memory_bytes: Of the node.
         models: Allowed GPU models; empty: any.
+        joined: Its GPUs must be of one island; without it that is only preferred, before what the policy says.
         near: Names of residents and artifacts it would like to be beside; only the policy `locality` looks at them.
         label: What it is, to those that must be kept apart from it.
         apart: Labels of what it must not share a node with, whichever of the two comes first: what hurts a neighbour.
@@ -80,6 +88,7 @@ class Demand:
     cpus: float = 0
     memory_bytes: int = 0
     models: tuple[str, ...] = ()
+    joined: bool = False
     near: tuple[str, ...] = ()
     label: str = ""
     apart: tuple[str, ...] = ()
@@ -88,6 +97,13 @@ class Demand:
 
     def __post_init__(self) -> None:
         _refuse_text("a demand", models=self.models, near=self.near, apart=self.apart)
+        for several in ("models", "near", "apart"):  # lists are taken, and can't be hashed
+            object.__setattr__(self, several, tuple(getattr(self, several)))
+        _refuse_no_text("a demand", label=self.label)
+        if self.joined not in (True, False):
+            raise ValueError(f"joined={self.joined!r} of a demand must be True or False")
+        _refuse_numbers("a demand", gpus=self.gpus, cpus=self.cpus)
+        _refuse_parts("a demand", gpu_memory_bytes=self.gpu_memory_bytes or 0, memory_bytes=self.memory_bytes)
         nbytes = (self.gpu_memory_bytes or 0, self.memory_bytes)
         if not all(amount >= 0 for amount in (self.gpus, self.cpus, *nbytes)):
             raise ValueError(f"{self} asks for less than nothing; every amount is 0 or more")
@@ -98,11 +114,9 @@ class Demand:
             )
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError(f"gpus={self.gpus} is neither a share below 1 nor a whole number")
-        if 0 < self.gpus * MILLI < 0.5:
+        if 0 < self.gpus * MILLI <= 0.5:
             raise ValueError(f"gpus={self.gpus} is less than a thousandth of a GPU, the smallest share")
-        _refuse_parts(
-            "a demand", gpu_memory_bytes=nbytes[0], memory_bytes=nbytes[1], gang=self.gang, priority=self.priority
-        )
+        _refuse_parts("a demand", gang=self.gang, priority=self.priority)
         if not 1 <= self.gang <= LARGEST_GANG:
             raise ValueError(f"gang={self.gang}; a gang has 1 to {LARGEST_GANG:,} members")
 
@@ -139,6 +153,7 @@ class Room:
     """What is left on a node: the form in which policies see it.
 
     Attributes:
+        share_milli: What is left of each GPU; 0 of one that is out of service.
         index: The node's place in the order of the cluster.
         decision: How many places were sought before this one: what policies that draw lots draw them from.
         kinds: How many placements of each kind are on the node: "share", or the number of whole GPUs.
@@ -170,6 +185,25 @@ def _refuse_text(whose: str, **names: object) -> None:
     for field_name, given in names.items():
         if isinstance(given, str):
             raise ValueError(f"{field_name}={given!r} of {whose} is one string; give a tuple: ({given!r},)")  # noqa: TRY004 - as all bad amounts
+        if not isinstance(given, Iterable) or not all(isinstance(name, str) for name in given):
+            raise ValueError(f"{field_name}={given!r} of {whose} must be several texts")
+
+
+def _refuse_no_text(whose: str, **texts: object) -> None:
+    for field_name, given in texts.items():
+        if not isinstance(given, str):
+            raise ValueError(f"{field_name}={given!r} of {whose} must be a text")  # noqa: TRY004 - as all bad amounts
+
+
+def _refuse_others(node: str, gpus: object) -> None:
+    if not isinstance(gpus, tuple | list) or not all(isinstance(gpu, Gpu) for gpu in gpus):
+        raise ValueError(f"gpus={gpus!r} of node {node!r} must be a list of Gpu records, each with its memory_bytes")
+
+
+def _refuse_numbers(whose: str, **amounts: object) -> None:
+    for field_name, amount in amounts.items():
+        if not isinstance(amount, Real):
+            raise ValueError(f"{field_name}={amount!r} of {whose} must be a number")  # noqa: TRY004 - as all bad amounts
 
 
 def _refuse_parts(whose: str, **amounts: object) -> None:

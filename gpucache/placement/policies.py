@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 
 from gpucache.errors import PolicyFailed
 from gpucache.placement.model import MILLI, Demand, Node, Room
@@ -251,9 +252,11 @@ def score_of(policy: Callable[..., object], room: Room, demand: Demand, gpus: tu
         score = policy(room, demand, gpus)
     except Exception as problem:
         raise PolicyFailed(name, f"raised {type(problem).__name__}: {problem}") from problem
-    if not isinstance(score, int | float) or math.isnan(score):
-        raise PolicyFailed(name, "gave NaN" if isinstance(score, float) else f"gave {score!r}")
-    return score
+    if not isinstance(score, int | float | Real):  # numpy's numbers are Real
+        raise PolicyFailed(name, f"gave {score!r}")
+    if math.isnan(score):
+        raise PolicyFailed(name, "gave NaN")
+    return score if isinstance(score, int | float) else float(score)
 
 
 def kind_of(demand: Demand) -> str:

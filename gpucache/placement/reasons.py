@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from gpucache.placement.books import Books
-from gpucache.placement.model import MILLI, Demand
+from gpucache.placement.islands import groups_of, largest_group
+from gpucache.placement.model import MILLI, Demand, Node
 
 
 def why_not_now(books: Books, demand: Demand) -> str | None:
@@ -38,16 +39,26 @@ def why_never(books: Books, demand: Demand) -> str | None:
     if together:
         return f"never fits: a gang of {demand.gang}, of which {together} would fit were the cluster empty"
     living = [node for node, alive in zip(books.nodes, empty.alive, strict=False) if alive]
+    have = sorted({gpu.model or "no name" for node in living for gpu in node.gpus})
+    if demand.models and not any(model in demand.models for model in have):
+        models = f"the GPUs there are have models {', '.join(have)}" if have else "there are no GPUs"
+        return f"never fits: no GPU of model {' or '.join(demand.models)}; {models}"
     gpus = [gpu for node in living for gpu in node.gpus if not demand.models or gpu.model in demand.models]
-    counts = [sum(not demand.models or gpu.model in demand.models for gpu in node.gpus) for node in living]
+    counts = [_gpus_of_models(node, demand) for node in living]
     return (
         f"never fits: the largest node there is has {max((node.cpus for node in living), default=0):g} CPUs, "
         f"{max((node.memory_bytes for node in living), default=0):,} bytes of memory and {max(counts, default=0)} GPUs "
+        f"{'joined in one island ' if demand.joined else ''}"
         f"{'of model ' + ' or '.join(demand.models) + ' ' if demand.models else ''}"
         f"of up to {max((gpu.memory_bytes for gpu in gpus), default=0):,} bytes, not always on one node; "
         f"asked: {demand.cpus:g} CPUs, {demand.memory_bytes:,} bytes, {demand.gpus:g} GPUs"
         + (f" of {demand.gpu_memory_bytes:,} bytes" if demand.gpu_memory_bytes is not None else "")
     )
+
+
+def _gpus_of_models(node: Node, demand: Demand) -> int:
+    allowed = [index for index, gpu in enumerate(node.gpus) if not demand.models or gpu.model in demand.models]
+    return largest_group(allowed, node.islands) if demand.joined else len(allowed)
 
 
 def _members(empty: Books, node: int, demand: Demand) -> int:
@@ -63,7 +74,9 @@ def _members(empty: Books, node: int, demand: Demand) -> int:
         limits.append(empty.memory_left[node] // demand.memory_bytes)
     fitting = empty.fitting(node, demand)
     if demand.gpus >= 1:
-        limits.append(len(fitting) // demand.gpu_count)
+        islands = empty.nodes[node].islands
+        groups = groups_of(fitting, islands) if demand.joined and islands else [fitting]
+        limits.append(sum(len(group) // demand.gpu_count for group in groups))
     elif demand.gpus:
         first, taken = empty.gpu_first[node], 0
         for gpu in fitting:
@@ -83,7 +96,7 @@ def _nearest(books: Books, demand: Demand) -> str:
         parts = [
             _lack(books.cpu_left[node], demand.cpu_milli),
             _lack(books.memory_left[node], demand.memory_bytes),
-            _lack(len(books.fitting(node, demand)), demand.gpu_count),
+            _lack(_gpus_with_room(books, node, demand), demand.gpu_count),
         ]
         lacking.append((sum(parts), node))
     if not lacking:
@@ -92,6 +105,11 @@ def _nearest(books: Books, demand: Demand) -> str:
     first, last = books.gpu_first[node], books.gpu_first[node + 1]
     shares = ", ".join(f"{share / MILLI:g}" for share in books.share_left[first:last])
     return f"{books.nodes[node].name} with {books.cpu_left[node] / MILLI:g} CPUs and GPU shares {shares or 'none'} left"
+
+
+def _gpus_with_room(books: Books, node: int, demand: Demand) -> int:
+    fitting = books.fitting(node, demand)
+    return largest_group(fitting, books.nodes[node].islands) if demand.joined else len(fitting)
 
 
 def _lack(have: int, want: int) -> float:

@@ -1,8 +1,8 @@
 """Values that stay in this process: each loaded once, shared by every call, dropped on request or to make room.
 
 Process-local on purpose: a resident holds device memory of this process. Knows nothing of workers or devices; the
-caller says how to load. A loader that runs out of memory is tried again with one resident less, until there is none: the one
-that is least likely to be asked for goes first.
+caller says how to load. Room is made before a load where a limit is set and sizes are declared; and a loader that runs out of
+memory is tried again with one resident less, until there is none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from gpucache.events import Degraded, hooks
 from gpucache.residence.out_of_memory import is_out_of_memory
-from gpucache.residence.policies import BlendedFrequency, Policy
+from gpucache.residence.policies import BlendedFrequency
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,21 @@ def _unknown(_: object) -> None:
 
 
 class Residents:
-    """The values that stay in this process. Any thread may call any method; one key is loaded once."""
+    """The values that stay in this process. Any thread may call any method; one key is loaded once.
 
-    def __init__(self) -> None:
+    Args:
+        max_bytes: Declared bytes that stay at most; 0: no limit. When a load would pass it, those leave first that are expected
+            to save the least time per byte. What declared nothing is not counted and never leaves for it; what is larger than
+            the limit is loaded all the same, alone.
+    """
+
+    def __init__(self, max_bytes: int = 0) -> None:
+        self._max_bytes = max_bytes
+        self._coming: dict[Hashable, int] = {}  # bytes of what is being loaded
         self._held: dict[Hashable, Held] = {}
         self._loading: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
-        self._policy: Policy = BlendedFrequency()
+        self._policy = BlendedFrequency()
 
     def get(
         self,
@@ -78,11 +86,40 @@ class Residents:
         with loading:
             held = self._held.get(key)
             if held is None:
-                started = time.perf_counter()
-                value = self._load(name, load)
-                held = Held(name, value, time.perf_counter() - started, gpu_memory_bytes, state(value))
-                self._held[key] = held
+                self._keep_to_limit(key, name, gpu_memory_bytes or 0)
+                try:
+                    started = time.perf_counter()
+                    value = self._load(name, load)
+                    held = Held(name, value, time.perf_counter() - started, gpu_memory_bytes, state(value))
+                finally:
+                    with self._lock:
+                        self._coming.pop(key, None)
+                        if held is not None:
+                            self._held[key] = held
         return held.value
+
+    def _keep_to_limit(self, key: Hashable, name: str, needed_bytes: int) -> None:
+        """Make room for a load before it begins, so that old and new are not there side by side."""
+        if not self._max_bytes or not needed_bytes:
+            return
+        gone: list[Held] = []
+        with self._lock:
+            self._coming[key] = needed_bytes
+            sizes = {other: held.gpu_memory_bytes for other, held in self._held.items() if held.gpu_memory_bytes}
+            while sizes and sum(sizes.values()) + sum(self._coming.values()) > self._max_bytes:
+                least = min(sizes, key=self._saves_per_byte)
+                del sizes[least]
+                gone.append(self._held.pop(least))
+        for dropped in gone:
+            why = f"{name!r} needs {needed_bytes:,} of the {self._max_bytes:,} bytes of resident_max_bytes"
+            hooks.emit(Degraded(f"resident {dropped.name!r} is unloaded", why))
+        if gone:
+            del gone, dropped
+            _return_to_device()
+
+    def _saves_per_byte(self, key: Hashable) -> float:
+        held = self._held[key]
+        return self._policy.likelihood(key) * held.load_s / (held.gpu_memory_bytes or 1)
 
     def _load(self, name: str, load: Callable[[], object]) -> object:
         while True:

@@ -50,6 +50,14 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Come back with HeldLong after so many seconds: until then the call waits for a warm worker."""
+
+    call: CallId
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Resolve:
     """The call has ended as worker `worker` answered (rank 0's, or whoever failed)."""
 
@@ -77,4 +85,4 @@ class Finished:
     """After ShutdownAsked: no call and no worker is left."""
 
 
-Action = Start | Send | Stop | Kill | Deadline | Resolve | Fail | Cancel | Finished
+Action = Start | Send | Stop | Kill | Deadline | Hold | Resolve | Fail | Cancel | Finished

@@ -101,7 +101,7 @@ class Driver:
         self._starter: Starter | None = None if self._inline else starter or _starter(config)
         self._shipment = Shipment()
         initial = b"" if initializer is None else messages.dumps((initializer, initargs))
-        self._engine = Engine(_capacity(config))
+        self._engine = Engine(_capacity(config), warm_wait_s=config.warm_wait_s)
         self._pool: Pool | None = None
         if self._starter is not None:
             self._pool = Pool(self._starter, self._hear, self._shipment, initializer=initial)
@@ -365,6 +365,9 @@ class Driver:
             case actions.Deadline():
                 event = events.TimedOut(action.call, action.attempt)
                 self._timers.after(action.seconds, lambda: self._step(event))
+            case actions.Hold():
+                over = events.HeldLong(action.call)
+                self._timers.after(action.seconds, lambda: self._step(over))
             case actions.Finished():
                 outcomes.append(self._finish)
 

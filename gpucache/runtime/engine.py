@@ -8,6 +8,9 @@ Decisions:
   a worker that is warm for it, at most PATIENCE times, then idle workers of other kinds give way.
 - A worker holds its GPUs as long as it lives: what lies in its device memory does too.
 - A worker is started for a call that no idle worker can take, up to the limit. Idle ones of other kinds are stopped for it.
+- With `warm_wait_s` a call of whose kind there is a worker, busy, waits so long for it before another kind's warm worker is
+  stopped. Free room is used at once. Considered: to wait without such a worker, too, so that calls to come share the start;
+  fewer starts, and twice the waiting (benchmarks/residence_gentd26.py).
 - A call whose worker died is run again, at the front; after LOSSES_MAX deaths it fails with WorkerLost.
 - A gang starts when all its members have a worker, and ends when all have answered; if one fails or dies, all are stopped.
 """
@@ -21,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from gpucache.errors import DoesNotFit, RuntimeUnreachable, TaskTimeout, WorkerLost
 from gpucache.residence import BlendedFrequency
-from gpucache.runtime.actions import Action, Cancel, Deadline, Fail, Finished, Kill, Resolve, Send, Start, Stop
+from gpucache.runtime.actions import Action, Cancel, Deadline, Fail, Finished, Hold, Kill, Resolve, Send, Start, Stop
 from gpucache.runtime.events import (
     Answered,
     Ask,
@@ -29,6 +32,7 @@ from gpucache.runtime.events import (
     CancelAsked,
     Event,
     GpusRead,
+    HeldLong,
     ShutdownAsked,
     Submitted,
     TimedOut,
@@ -83,6 +87,7 @@ class _Call:
     losses: int = 0
     attempt: int = 0
     overtaken: int = 0
+    is_patient: bool = False  # until its Hold is over; meanwhile nobody has to make way
     running: dict[WorkerId, int] = field(default_factory=dict)  # members that have not answered, with their rank
     first: WorkerId | None = None  # the worker of rank 0, while it runs
 
@@ -90,8 +95,9 @@ class _Call:
 class Engine:
     """One runtime's calls and workers. Not thread-safe: one step at a time."""
 
-    def __init__(self, capacity: Capacity, gpus: GpuPlaces | None = None) -> None:
+    def __init__(self, capacity: Capacity, gpus: GpuPlaces | None = None, *, warm_wait_s: float = 0.0) -> None:
         self._capacity = capacity
+        self._warm_wait_s = warm_wait_s
         self._gpus: GpuPlaces = gpus if gpus is not None else NoGpus()
         self._calls: dict[CallId, _Call] = {}
         self._waiting: dict[Kind, deque[CallId]] = {}
@@ -125,6 +131,8 @@ class Engine:
                 self._cancel_asked(event.call)
             case TimedOut():
                 self._timed_out(event)
+            case HeldLong():
+                self._held_long(event.call)
             case Broke():
                 self._break(event.error)
             case ShutdownAsked():
@@ -162,6 +170,8 @@ class Engine:
             return "a worker that is starting"
         if not self._has_room_for(known.ask):
             return "CPUs or memory"
+        if known.is_patient and self._is_served(known.ask.kind):
+            return f"a worker that is warm, for {self._warm_wait_s:g} s at most"
         return "a GPU" if known.ask.kind.gpus else "a worker"
 
     # ------------------------------------------------------------ what happened
@@ -173,7 +183,10 @@ class Engine:
             return
         self._generation = max(self._generation, ask.kind.generation)
         self._kinds.asked(ask.kind)
-        self._calls[ask.call] = _Call(ask, ask.retries)
+        is_patient = self._warm_wait_s > 0 and len(self._idle.get(ask.kind, ())) < ask.size
+        if is_patient:
+            self._actions.append(Hold(ask.call, self._warm_wait_s))
+        self._calls[ask.call] = _Call(ask, ask.retries, is_patient=is_patient)
         self._waiting.setdefault(ask.kind, deque()).append(ask.call)
 
     def _never_fits(self, ask: Ask) -> Exception | None:
@@ -244,6 +257,10 @@ class Engine:
         self._kill_members(known)
         del self._calls[event.call]
         self._actions.append(Fail(event.call, TaskTimeout(known.ask.name, known.ask.timeout_s or 0.0)))
+
+    def _held_long(self, call: CallId) -> None:
+        if (known := self._calls.get(call)) is not None:
+            known.is_patient = False
 
     def _ended(self, event: WorkerEnded) -> None:
         worker = self._workers.pop(event.worker, None)
@@ -339,6 +356,7 @@ class Engine:
         known.running.clear()
 
     def _again(self, known: _Call) -> None:
+        known.is_patient = False  # it has waited before
         self._waiting.setdefault(known.ask.kind, deque()).appendleft(known.ask.call)
 
     def _drop(self, known: _Call) -> None:
@@ -348,6 +366,11 @@ class Engine:
         waiting.remove(known.ask.call)
         if not waiting:
             del self._waiting[known.ask.kind]
+
+    def _is_served(self, kind: Kind) -> bool:
+        """Whether a worker of the kind will be idle again: one that is busy or starting."""
+        soon = (Stage.BUSY, Stage.STARTING)
+        return any(worker.kind == kind and worker.stage in soon for worker in self._workers.values())
 
     def _has_room_for(self, ask: Ask, count: int | None = None) -> bool:
         members = ask.size if count is None else count
@@ -378,7 +401,9 @@ class Engine:
             if not waiting:
                 del self._waiting[kind]
             elif not self._start_for(kind) and blocked is None:
-                blocked = self._calls[waiting[0]]
+                first = self._calls[waiting[0]]
+                if not (first.is_patient and self._is_served(kind)):
+                    blocked = first
         if blocked is not None:
             self._make_way(blocked)
 
@@ -446,6 +471,8 @@ class Engine:
         impatient = blocked.overtaken >= PATIENCE or stages == {Stage.IDLE}
         others = [kind for kind, idle in self._idle.items() if idle and kind != blocked.ask.kind]
         may_go = [kind for kind in others if impatient or kind not in self._waiting]
+        if blocked.ask.kind.gpus and len(self._workers) < self._capacity.workers:
+            may_go = [kind for kind in may_go if kind.gpus]  # it is a GPU that is short
         if may_go:
             kind = self._kinds.victim(may_go)
             self._stop(self._workers[next(iter(self._idle[kind]))])  # of that kind the one that was idle longest

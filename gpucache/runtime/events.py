@@ -80,6 +80,13 @@ class TimedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldLong:
+    """A Hold is over."""
+
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
 class ShutdownAsked:
     """No more calls come. cancel: those that have not started are not wanted either."""
 
@@ -93,4 +100,15 @@ class GpusRead:
     fleet: Fleet
 
 
-Event = GpusRead | Submitted | CancelAsked | WorkerReady | WorkerEnded | Broke | Answered | TimedOut | ShutdownAsked
+Event = (
+    GpusRead
+    | Submitted
+    | CancelAsked
+    | WorkerReady
+    | WorkerEnded
+    | Broke
+    | Answered
+    | TimedOut
+    | HeldLong
+    | ShutdownAsked
+)

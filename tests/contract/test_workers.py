@@ -19,7 +19,7 @@ import pytest
 
 import gpucache as gpc
 from gpucache.config import Config
-from gpucache.errors import Bug, NotStorable, RemoteError, RemoteTraceback, RuntimeUnreachable, WorkerLost
+from gpucache.errors import BadSetting, Bug, NotStorable, RemoteError, RemoteTraceback, RuntimeUnreachable, WorkerLost
 from gpucache.events import State
 from gpucache.runtime.demand import Env, Resources
 from gpucache.runtime.driver import Driver
@@ -340,6 +340,28 @@ def test_environment_variables(runtime: str) -> None:
         ]
 
     assert seen == ["one", "two", None]
+
+
+def test_who_waited_for_a_warm_worker_gets_another() -> None:
+    """The clock ends the waiting for a worker that stays busy: the idle one of another kind makes way."""
+    reads, writes = os.pipe()
+    with Driver(Config(max_workers=2, warm_wait_s=0.01), starter=InProcessStarter()) as driver:
+        driver.submit(abs, (-1,), resources=Resources(env=Env(env_vars={"GC_TEST": "one"}))).result(60)
+        busy = driver.submit(os.read, (reads, 1))
+        try:
+            assert driver.submit(abs, (-2,)).result(60) == 2
+            assert not busy.done()
+        finally:
+            os.close(writes)
+        busy.result(60)
+    os.close(reads)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), 1e9])
+def test_a_wait_that_makes_no_sense_is_refused(seconds: float) -> None:
+    """Seconds below nothing or beyond a day: said with the setting's name."""
+    with pytest.raises(BadSetting, match="warm_wait_s"):
+        Config(warm_wait_s=seconds)
 
 
 def test_only_ray_builds_environments() -> None:

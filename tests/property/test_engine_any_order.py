@@ -52,6 +52,7 @@ class World:
     ending: list[WorkerId] = field(default_factory=list)
     asks: dict[CallId, events.Ask] = field(default_factory=dict)
     deadlines: dict[CallId, int] = field(default_factory=dict)
+    held: list[CallId] = field(default_factory=list)
     ended: Counter[CallId] = field(default_factory=Counter)
     finished: bool = False
 
@@ -85,6 +86,8 @@ class World:
                 self.ending.append(action.worker)
             case actions.Deadline():
                 self.deadlines[action.call] = action.attempt
+            case actions.Hold():
+                self.held.append(action.call)
             case actions.Resolve() | actions.Fail() | actions.Cancel():
                 self.ended[action.call] += 1
                 assert self.ended[action.call] == 1, "a call ended twice"
@@ -119,6 +122,8 @@ class World:
             case "time out" if self.deadlines:
                 call, attempt = self.deadlines.popitem()
                 self.step(events.TimedOut(call, attempt))
+            case "waited long" if self.held:
+                self.step(events.HeldLong(self.held.pop(which % len(self.held))))
             case "cancel" if self.asks:
                 self.step(events.CancelAsked(list(self.asks)[which % len(self.asks)]))
 
@@ -138,17 +143,48 @@ SUBMIT = st.tuples(
 )
 HAPPEN = st.tuples(
     st.sampled_from(
-        ["ready", "answer", "answer", "raise", "die", "end", "idle dies", "start fails", "time out", "cancel"]
+        [
+            "ready",
+            "answer",
+            "answer",
+            "raise",
+            "die",
+            "end",
+            "idle dies",
+            "start fails",
+            "time out",
+            "cancel",
+            "waited long",
+        ]
     ),
     st.integers(0, 9),
 )
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.one_of(SUBMIT, HAPPEN), max_size=60), st.booleans())
-def test_every_call_ends_once(story: list[tuple], cancel: bool) -> None:
+@given(st.lists(st.one_of(SUBMIT, HAPPEN), max_size=60), st.booleans(), st.sampled_from([0.0, 60.0]))
+def test_every_call_ends_once(story: list[tuple], cancel: bool, warm_wait_s: float) -> None:
     """After any story, shutdown and a kind world, each call has ended exactly once and no worker is left."""
-    tell(World(Engine(Capacity(workers=WORKERS, cpus=CPUS), TwoGpus())), story, cancel)
+    engine = Engine(Capacity(workers=WORKERS, cpus=CPUS), TwoGpus(), warm_wait_s=warm_wait_s)
+    tell(World(engine), story, cancel)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(SUBMIT, HAPPEN), max_size=60))
+def test_nobody_waits_for_ever_for_a_warm_worker(story: list[tuple]) -> None:
+    """In a kind world in which every patience ends, each call ends without a shutdown."""
+    world = World(Engine(Capacity(workers=WORKERS, cpus=CPUS), TwoGpus(), warm_wait_s=60.0))
+    for what, *how in story:
+        if what == "submit":
+            world.submit(*how)
+        else:
+            world.happen(what, *how)
+
+    for _ in range(20 * len(story) + 50):
+        for kindly in ("waited long", "end", "ready", "answer"):
+            world.happen(kindly, 0)
+
+    assert all(world.ended[call] == 1 for call in world.asks)
 
 
 SHARED = [

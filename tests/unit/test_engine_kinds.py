@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gpucache.errors import DoesNotFit
-from gpucache.runtime.actions import Action, Fail, Kill, Resolve, Send, Start, Stop
+from gpucache.runtime.actions import Action, Fail, Hold, Kill, Resolve, Send, Start, Stop
 from gpucache.runtime.engine import PATIENCE, Capacity, Engine
-from gpucache.runtime.events import Answered, Ask, Submitted, WorkerEnded, WorkerReady
+from gpucache.runtime.events import Answered, Ask, HeldLong, Submitted, WorkerEnded, WorkerReady
 from gpucache.workers.kind import CallId, Env, Kind, WorkerId
 
 W0, W1, W2, W3 = (WorkerId(number) for number in range(4))
@@ -201,3 +201,73 @@ def test_gangs_do_not_hold_workers_from_one_another() -> None:
     made.step(Answered(W0, C0, ok=True))
 
     assert made.step(Answered(W1, C0, ok=True)) == [Resolve(C0, W1), Stop(W2)]
+
+
+def warm(made: Engine, worker: WorkerId, call: CallId, kind: Kind = PLAIN) -> Engine:
+    """A worker of a kind, idle."""
+    made.step(submitted(call, kind))
+    made.step(WorkerReady(worker))
+    made.step(Answered(worker, call, ok=True))
+    return made
+
+
+def test_workers_without_a_gpu_stay_when_a_gpu_is_short() -> None:
+    """To stop a worker that holds no GPU would give none free."""
+    small, large = Kind(gpus=0.5, gpu_memory_bytes=1), Kind(gpus=0.5, gpu_memory_bytes=2)
+    made = Engine(Capacity(workers=4, cpus=4), TwoHalves())
+    for worker, call, kind in ((W0, C0, PLAIN), (W1, C1, small), (W2, C2, large)):
+        warm(made, worker, call, kind)
+
+    assert made.step(submitted(C3, HALF)) == [Stop(W1)]
+
+
+def two_kinds() -> Engine:
+    """Room for two workers: W0, busy with C2, and W1 of another kind, idle. C3 waits for W0."""
+    made = warm(warm(Engine(Capacity(workers=2, cpus=4), warm_wait_s=60), W0, C0), W1, C1, OTHER)
+    made.step(submitted(C2))
+    assert made.step(submitted(C3)) == [Hold(C3, 60)]
+    assert made.waits_for(C3) == "a worker that is warm, for 60 s at most"
+    return made
+
+
+def test_a_call_waits_for_the_busy_worker_of_its_kind() -> None:
+    """With warm_wait_s it gets that worker, nobody was stopped for it, and the end of its patience says nothing."""
+    made = two_kinds()
+
+    assert made.step(Answered(W0, C2, ok=True)) == [Resolve(C2, W0), Send(W0, C3, 0, 1)]
+    assert made.step(HeldLong(C3)) == []
+    assert made.step(Answered(W0, C3, ok=True)) == [Resolve(C3, W0)]
+    assert made.step(HeldLong(C3)) == []
+
+
+def test_patience_ends() -> None:
+    """After warm_wait_s the worker of another kind is stopped for it, as without."""
+    made = two_kinds()
+
+    assert made.step(HeldLong(C3)) == [Stop(W1)]
+    assert made.step(WorkerEnded(W1, "exit status 0")) == [Start(W2, PLAIN, ())]
+
+
+def test_a_killed_worker_that_is_waited_for() -> None:
+    """Its call runs again, first; who waited goes on waiting for the new one, no longer than before."""
+    made = two_kinds()
+
+    assert made.step(WorkerEnded(W0, "killed")) == [Start(W2, PLAIN, ())]
+    assert made.step(WorkerReady(W2)) == [Send(W2, C2, 0, 1)]
+    assert made.step(HeldLong(C3)) == [Stop(W1)]
+
+
+def test_without_a_worker_of_its_kind_nobody_waits() -> None:
+    """There is nothing to wait for."""
+    made = warm(Engine(Capacity(workers=1, cpus=4), warm_wait_s=60), W0, C0)
+
+    assert made.step(submitted(C1, OTHER)) == [Hold(C1, 60), Stop(W0)]
+    assert made.waits_for(C1) == "a worker"
+
+
+def test_a_free_place_is_used_at_once() -> None:
+    """Nobody waits for a warm worker while there is room for another."""
+    made = warm(Engine(Capacity(workers=2, cpus=4), warm_wait_s=60), W0, C0)
+    made.step(submitted(C1))
+
+    assert of(made.step(submitted(C2)), Start) == [Start(W1, PLAIN, ())]

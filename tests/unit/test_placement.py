@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,6 +141,7 @@ def raises(room: object, demand: object, gpus: object) -> float:
         (lambda room, demand, gpus: float("nan"), "NaN"),
         (lambda room, demand, gpus: "best", "'best'"),
         (lambda room, demand, gpus: None, "None"),
+        (lambda room, demand, gpus: np.float32("nan"), "NaN"),
     ],
 )
 def test_a_broken_policy_is_named_and_changes_nothing(policy: object, said: str) -> None:
@@ -164,6 +166,22 @@ def test_a_users_policy_chooses() -> None:
 
     assert place is not None
     assert place.gpu_uuids == ("b-1",)
+
+
+def test_a_policy_may_give_numpys_numbers() -> None:
+    """Of any width."""
+    for give in (np.int64, np.float32):
+        cluster = Cluster([machine("a"), machine("b")], policy=lambda room, demand, gpus: give(room.index))  # noqa: B023
+        place = cluster.place(Demand(gpus=0.5, models=[]))
+        assert place is not None
+        assert place.node == "b"
+
+
+def test_models_that_nobody_has_are_told_those_there_are() -> None:
+    """Instead of the largest GPU of them."""
+    cluster = Cluster([Node("n", 1, 0, [Gpu(1, "H100"), Gpu(1, "A10")])])
+
+    assert "the GPUs there are have models A10, H100" in str(cluster.never_fits(Demand(gpus=1, models=("A100",))))
 
 
 def test_demands_that_can_never_fit_are_told_the_largest() -> None:
@@ -324,6 +342,18 @@ def test_restored_clusters_go_on_alike() -> None:
         lambda: Node("n", float("nan"), 0),
         lambda: Node("n", 1, 2**60),
         lambda: Cluster([Node("n", 1, 0, [Gpu(0, uuid="x"), Gpu(0, uuid="x")])]),
+        lambda: Cluster([{"name": "n"}]),
+        lambda: Demand(gpus="1"),
+        lambda: Demand(gpus=0.0005),
+        lambda: Demand(cpus=None),
+        lambda: Demand(models=(1,)),
+        lambda: Demand(label=3),
+        lambda: Demand(joined="no"),
+        lambda: Node("", 1, 0),
+        lambda: Node(3, 1, 0),
+        lambda: Node("n", "8", 0),
+        lambda: Node("n", 1, 0, ["GPU"]),
+        lambda: Node("n", 1, 0, 2),
     ],
 )
 def test_absurd_sizes_are_refused(make: object) -> None:

@@ -38,6 +38,60 @@ def test_islands_are_crossed_only_where_none_is_large_enough() -> None:
     assert together([0, 1, 2], 2, ()) == (0, 1)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("policy", ["packed", "fgd", "first_fit", "best_fit", "random", "ray"])
+def test_a_node_with_an_island_free_comes_first(policy: str, compiled: bool) -> None:
+    """Two GPUs go where two joined ones are free, whatever the policy prefers; across islands only if nothing else is left."""
+    split, joined = node("split", 4, ((0, 1), (2, 3))), node("joined", 4, ((0, 1), (2, 3)))
+    cluster = Cluster([split, joined], policy, compiled=compiled)
+    held = [cluster.place(Demand(gpus=1)) for _ in range(8)]
+    for placement in held:
+        assert placement is not None
+        if placement.gpu_uuids[0] in {"split-0", "split-2", "joined-2", "joined-3"}:
+            cluster.release(placement)
+
+    pairs = [cluster.place(Demand(gpus=2)) for _ in range(2)]
+
+    assert [pair and pair.gpu_uuids for pair in pairs] == [("joined-2", "joined-3"), ("split-0", "split-2")]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_joined_is_a_demand(compiled: bool) -> None:
+    """With joined=True a demand waits for an island, and is told what is short, now or for ever."""
+    cluster = Cluster([node("a", 4, ((0, 1), (2, 3)))], compiled=compiled)
+    cluster.observe({"a-0": 80 * GIB, "a-2": 80 * GIB})
+    pair = Demand(gpus=2, joined=True)
+
+    assert cluster.place(pair) is None
+    assert "too few GPUs with room on one island on 1 of 1 nodes" in str(cluster.why_not(pair))
+    assert cluster.never_fits(pair) is None
+    assert "2 GPUs joined in one island" in str(cluster.never_fits(Demand(gpus=3, joined=True)))
+    assert "of which 2 would fit" in str(cluster.never_fits(Demand(gpus=2, joined=True, gang=3)))
+    assert cluster.place(Demand(gpus=2)) is not None
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_gang_stays_on_one_island(compiled: bool) -> None:
+    """Members of one GPU each are put where an island has room for all, else one by one."""
+    cluster = Cluster([node("a", 4, ((0, 2), (1, 3))), node("b", 4, ((0, 1), (2, 3)))], compiled=compiled)
+    held = [cluster.place(Demand(gpus=1)) for _ in range(8)]
+    for placement in held:
+        assert placement is not None
+        if placement.gpu_uuids[0] in {"a-0", "a-1", "b-2", "b-3"}:
+            cluster.release(placement)
+    pair = Demand(gpus=1, gang=2, cpus=0.3, memory_bytes=7)
+
+    first, second = cluster.place_gang(pair), cluster.place_gang(pair)
+
+    assert [member.gpu_uuids for member in first or ()] == [("b-2",), ("b-3",)]
+    assert sorted(member.gpu_uuids for member in second or ()) == [("a-0",), ("a-1",)]
+    assert cluster.place_gang(pair) is None
+    cluster.check_integrity()
+    for member in (*(first or ()), *(second or ())):
+        cluster.release(member)
+    cluster.check_integrity()
+
+
 @given(
     fitting=st.sets(st.integers(0, 7), min_size=1).map(sorted),
     cut=st.integers(0, 8),

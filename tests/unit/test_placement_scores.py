@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,12 +21,21 @@ demands = st.builds(
     cpus=st.sampled_from([0, 0.5, 1, 4, 12.345]),
     memory_bytes=st.sampled_from([0, GIB, 7 * GIB]),
     models=st.sampled_from([(), ("A",), ("A", "B"), ("C",)]),
+    joined=st.booleans(),
+)
+ISLANDS: tuple[tuple[tuple[int, ...], ...], ...] = (
+    (),
+    ((0, 1), (2, 3)),
+    ((3, 1), (0, 2)),
+    ((1, 2, 4),),
+    ((0, 1, 2, 3, 4),),
 )
 nodes = st.lists(
     st.tuples(
         st.sampled_from([0, 2, 8, 96]),
         st.sampled_from([0, 8 * GIB, 64 * GIB]),
         st.lists(st.sampled_from([Gpu(16 * GIB, "A"), Gpu(80 * GIB, "B"), Gpu(24 * GIB)]), max_size=5),
+        st.sampled_from(ISLANDS),
     ),
     max_size=6,
 )
@@ -38,10 +49,13 @@ nodes = st.lists(
     st.lists(st.tuples(demands, st.integers(0, 3), st.integers(0, 9)), max_size=25),
 )
 def test_compiled_places_are_the_oracles(
-    policy: str, have: list[tuple[float, int, list[Gpu]]], expected: list[Demand], asked: list[tuple[Demand, int, int]]
+    policy: str, have: list[tuple], expected: list[Demand], asked: list[tuple[Demand, int, int]]
 ) -> None:
     """Whatever is placed, released and read, both choose the same node and GPUs, and the books add up."""
-    machines = [Node(f"n{i}", cpus, memory, gpus) for i, (cpus, memory, gpus) in enumerate(have)]
+    machines = [
+        Node(f"n{i}", cpus, memory, gpus, islands=tuple(tuple(g for g in group if g < len(gpus)) for group in islands))
+        for i, (cpus, memory, gpus, islands) in enumerate(have)
+    ]
     fast = Cluster(machines, policy, expected=expected)
     slow = Cluster(machines, policy, expected=expected, compiled=False)
     placed: list[Placement] = []
@@ -53,6 +67,9 @@ def test_compiled_places_are_the_oracles(
             if foreign == 9 and place.gpu_uuids:
                 fast.observe({place.gpu_uuids[0]: GIB})
                 slow.observe({place.gpu_uuids[0]: GIB})
+            if foreign in (7, 8) and place.gpu_uuids:
+                for cluster in (fast, slow):
+                    (cluster.set_out_of_service if foreign == 8 else cluster.return_to_service)(place.gpu_uuids[0])
         if not release and placed:
             gone = placed.pop(0)
             fast.release(gone)
@@ -125,3 +142,45 @@ def test_random_follows_its_seed() -> None:
 
     assert runs[0] == runs[1] != runs[2]
     assert set(runs[0]) == {"n0", "n1", "n2", "n3"}
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("policy", ["fgd", "packed", "best_fit"])
+def test_a_gpu_out_of_service_is_no_room(policy: str, compiled: bool) -> None:
+    """Scores and fragmentation() are those of a node that never had the GPU, and again those of before when it is back."""
+    expected = [Demand(gpus=2), Demand(gpus=0.5)]
+    wide = Node("wide", 8, GIB, [Gpu(16 * GIB)] * 4)
+    narrow = Node("narrow", 8, GIB, [Gpu(16 * GIB)] * 2)
+    whole = Cluster([narrow, replace(narrow, name="wide")], policy, expected=expected, compiled=compiled)
+    maimed = Cluster([narrow, wide], policy, expected=expected, compiled=compiled)
+    for index in (2, 3):
+        maimed.set_out_of_service(f"wide/{index}")
+
+    for demand in (Demand(gpus=0.5, cpus=1), Demand(gpus=1), Demand(gpus=0.25)):
+        assert maimed.place(demand) == whole.place(demand)
+        assert maimed.fragmentation() == whole.fragmentation()
+    assert maimed.rooms()[1].share_milli[2:] == (0, 0)
+    maimed.check_integrity()
+    for index in (2, 3):
+        maimed.return_to_service(f"wide/{index}")
+    assert maimed.rooms()[1].share_milli[2:] == (1000, 1000)
+    maimed.check_integrity()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_runs_on_a_gpu_that_goes_out_of_service(compiled: bool) -> None:
+    """It may be released meanwhile, and the books say so when the GPU is back."""
+    cluster = Cluster([Node("a", 8, GIB, [Gpu(16 * GIB)])], "fgd", compiled=compiled)
+    stays, goes = cluster.place(Demand(gpus=0.5)), cluster.place(Demand(gpus=0.25))
+    assert stays is not None
+    assert goes is not None
+    cluster.set_out_of_service("a/0")
+
+    cluster.release(goes)
+    assert cluster.fragmentation() == 0
+    cluster.check_integrity()
+    cluster.restore(cluster.snapshot())
+    cluster.return_to_service("a/0")
+
+    assert cluster.rooms()[0].share_milli == (500,)
+    cluster.check_integrity()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import random
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,6 +23,9 @@ from gpucache.runtime.actions import Start, Stop
 from gpucache.runtime.engine import Capacity, Engine
 from gpucache.runtime.events import Answered, Ask, Submitted, WorkerEnded, WorkerReady
 from gpucache.workers.kind import CallId, Env, Kind, WorkerId
+
+ROOT = Path(__file__).parents[2]
+GENTD26_SMALL = ROOT / "tests" / "data" / "gentd26_small"
 
 
 class OutOfMemoryError(RuntimeError):
@@ -130,25 +134,26 @@ def test_patience_saves_a_cold_start() -> None:
 
 
 def test_the_benchmark_reads_a_trace_of_that_form(tmp_path: Path) -> None:
-    """The published trace's columns; a few hundred requests; our policy between LRU and the optimum where popularity has a tail."""
-    order = random.Random(7)
-    names = [f"M{number:04}" for number in range(30)]
-    lines = ["created_at,model,exec_time_s,status"]
-    for second in range(0, 30_000, 30):
-        name = order.choices(names, [1 / (rank + 1) for rank in range(30)])[0]
-        lines.append(f"2024-11-15 {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02},{name},20.0,SUCCEED")
-    with gzip.open(tmp_path / "requests.csv.gz", "wt") as file:
-        file.write("\n".join(lines) + "\n")
-    with gzip.open(tmp_path / "base_model_load_ms.csv.gz", "wt") as file:
-        file.write("timestamp,load_ms\n1.0,20000.0\n2.0,24000.0\n")
+    """An invented trace with the published one's columns: ours between LRU and the optimum, and patience saves loads."""
+    residence_gentd26.main(GENTD26_SMALL, tmp_path)
 
-    residence_gentd26.main(tmp_path, tmp_path)
-
-    requests, load_s = residence_gentd26.read(tmp_path)
-    rows = {row["policy"]: row for row in residence_gentd26.in_order([request.item for request in requests])}
-    assert (len(requests), load_s) == (1000, 22.0)
+    found = json.loads((tmp_path / "results" / "residence" / "gentd26.json").read_text())
+    rows = {row["policy"]: row for row in found["in_order"]}
+    hurried, patient = found["by_the_engine"]
+    assert (found["requests"], found["models"]) == (900, 24)
     assert rows["optimum"]["8"] < rows["gpucache"]["8"] < rows["LRU"]["8"]
+    assert all(patient[places]["cold_starts"] < hurried[places]["cold_starts"] for places in ("4", "8", "16"))
     assert "| gpucache | 60 s |" in (tmp_path / "RESIDENCE.md").read_text()
+
+
+def test_a_replay_asks_for_its_trace() -> None:
+    """The question without its data is refused with what to say."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "residence"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 2
+    assert "--data FOLDER" in ended.stderr
 
 
 def test_what_a_task_changed_is_no_other_tasks_input(said: list[Event]) -> None:
