@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from mmap import mmap
 
 def problem_of(data: bytes | bytearray | memoryview | mmap, page_bytes: int) -> str | None:
@@ -12,4 +13,11 @@ def problem_of(data: bytes | bytearray | memoryview | mmap, page_bytes: int) -> 
 
     Raises:
         MemoryError: No room for a byte for each page.
+    """
+
+def rows_of(data: bytes | bytearray | memoryview | mmap, page_bytes: int) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """What a damaged file still holds: database, key and row of every entry that the newest whole head leads to.
+
+    Damaged pages, and entries that lead out of them, are passed over. A row may be none of LMDB's: its own check says so.
+    Nobody may write to the file meanwhile.
     """

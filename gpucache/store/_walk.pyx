@@ -2,9 +2,12 @@
 """Whether LMDB may be given a file: every page that it could reach is looked at, without LMDB, at the speed of memory.
 
 LMDB trusts its pages: a damaged one makes it read beyond the file (SIGBUS), or assert (SIGABRT), and the process is gone. Format 0.9 on
-64 bits, as mdb.c has it; lmdb.verify, in Python and a thousand times slower, is the oracle. Numbers are in the machine's order.
+64 bits, as mdb.c has it; lmdb.verify, in Python and a thousand times slower, is the oracle. Numbers are in the machine's order. What a damaged file still holds is read here, too.
 """
 
+from sys import byteorder
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
@@ -23,6 +26,7 @@ cdef enum:
     INTEGERKEY = 8
     KEY_MAX = 511
     DEPTH_MAX = 32
+    UNWRITTEN = 1 << 17  # pages that a transaction can take and give back unwritten: LMDB's list of changed pages has as many
     MAIN_DB = 0
     FREE_DB = 1
     NAMED_DB = 2
@@ -32,6 +36,7 @@ cdef uint32_t MAGIC = 0xBEEFC0DEU
 
 
 cdef struct Tree:
+    uint32_t pad
     uint16_t flags
     uint16_t depth
     uint64_t branches, leaves, overflows, entries
@@ -56,9 +61,13 @@ cdef inline uint64_t u64(const uint8_t *at) noexcept nogil:
     return value
 
 
+cdef inline uint64_t child_of(const uint8_t *node) noexcept nogil:
+    return u16(node) | <uint64_t> u16(node + 2) << 16 | <uint64_t> u16(node + 4) << 32
+
+
 cdef Tree tree_at(const uint8_t *at) noexcept nogil:
     cdef Tree tree
-    tree.flags, tree.depth = u16(at + 4), u16(at + 6)
+    tree.pad, tree.flags, tree.depth = u32(at), u16(at + 4), u16(at + 6)
     tree.branches, tree.leaves, tree.overflows = u64(at + 8), u64(at + 16), u64(at + 24)
     tree.entries, tree.root = u64(at + 32), u64(at + 40)
     return tree
@@ -99,13 +108,15 @@ cdef class Walk:
     cdef bint walk_tree(self, Tree tree, int kind) noexcept nogil:
         if tree.flags != (INTEGERKEY if kind == FREE_DB else 0):
             return self.wrong("a database has flags that gpucache does not set", 0)
+        if tree.pad != (self.page_bytes if kind == FREE_DB else 0):  # there the head keeps the size of pages
+            return self.wrong("a database says a size of values, which gpucache does not set", 0)
         if tree.root == NO_PAGE:
             if tree.depth or tree.entries or tree.branches or tree.leaves or tree.overflows:
                 return self.wrong("an empty database counts something", 0)
             return True
         if tree.depth < 1 or tree.depth > DEPTH_MAX:
             return self.wrong("a database's depth is none", tree.root)
-        self.counted = Tree(0, 0, 0, 0, 0, 0, 0)
+        self.counted = Tree(0, 0, 0, 0, 0, 0, 0, 0)
         self.key = NULL
         if not self.walk_page(tree.root, 1, tree.depth, kind):
             return False
@@ -142,9 +153,7 @@ cdef class Walk:
             return True
         self.counted.branches += 1
         for i in range(count):
-            at = self.data + page * self.page_bytes
-            at += u16(at + HEADER + 2 * i)
-            if not self.walk_page(u16(at) | <uint64_t> u16(at + 2) << 16 | <uint64_t> u16(at + 4) << 32, level + 1, depth, kind):
+            if not self.walk_page(child_of(at + u16(at + HEADER + 2 * i)), level + 1, depth, kind):
                 return False
         return True
 
@@ -226,7 +235,7 @@ cdef class Walk:
         for i in range((u16(at + 12) - HEADER) // 2):
             node = at + u16(at + HEADER + 2 * i)
             if level < depth:
-                if not self.walk_named(u16(node) | <uint64_t> u16(node + 2) << 16 | <uint64_t> u16(node + 4) << 32, level + 1, depth):
+                if not self.walk_named(child_of(node), level + 1, depth):
                     return False
             elif not self.walk_tree(tree_at(node + NODE + u16(node + 6)), NAMED_DB):
                 return False
@@ -242,7 +251,7 @@ cdef class Walk:
         for i in range((u16(at + 12) - HEADER) // 2):
             node = at + u16(at + HEADER + 2 * i)
             if level < depth:
-                if not self.walk_free(u16(node) | <uint64_t> u16(node + 2) << 16 | <uint64_t> u16(node + 4) << 32, level + 1, depth):
+                if not self.walk_free(child_of(node), level + 1, depth):
                     return False
                 continue
             listed = node + NODE + u16(node + 6)
@@ -271,28 +280,32 @@ cdef class Walk:
 cdef bint is_meta(const uint8_t *page, uint64_t number, uint64_t page_bytes) noexcept nogil:
     cdef const uint8_t *meta = page + HEADER
     return (u64(page) == number and u16(page + 10) == META and u32(meta) == MAGIC and u32(meta + 4) == 1
-            and u32(meta + 24) == page_bytes)
+            and u32(meta + 24) == page_bytes and (u64(meta + 128) == 0 or u64(meta + 128) & 1 == number))  # commits alternate
+
+
+cdef const uint8_t *newest_meta(const uint8_t *first, uint64_t page_bytes) noexcept nogil:
+    """The head of the last commit, of the two that there are; of those that are whole. NULL: none is."""
+    cdef const uint8_t *one = first + HEADER if is_meta(first, 0, page_bytes) else NULL
+    cdef const uint8_t *other = first + page_bytes + HEADER if is_meta(first + page_bytes, 1, page_bytes) else NULL
+    if one == NULL or (other != NULL and u64(other + 128) > u64(one + 128)):
+        return other
+    return one
 
 
 def problem_of(const uint8_t[::1] data not None, uint64_t page_bytes):
     cdef Walk walk = Walk()
-    cdef const uint8_t *first
     cdef const uint8_t *meta
-    cdef uint64_t size = data.shape[0]
     cdef bint is_sound
-    if size == 0:
+    if data.shape[0] == 0:
         return None
-    if size < 2 * page_bytes:
+    if <uint64_t> data.shape[0] < 2 * page_bytes:
         return "it is shorter than its head"
-    first = &data[0]
-    if not is_meta(first, 0, page_bytes) or not is_meta(first + page_bytes, 1, page_bytes):
+    if not is_meta(&data[0], 0, page_bytes) or not is_meta(&data[page_bytes], 1, page_bytes):
         return "its head is damaged"
-    meta = first + HEADER
-    if u64(meta + page_bytes + 128) > u64(meta + 128):
-        meta += page_bytes
-    walk.data, walk.page_bytes, walk.pages = first, page_bytes, size // page_bytes
+    meta = newest_meta(&data[0], page_bytes)
+    walk.data, walk.page_bytes, walk.pages = &data[0], page_bytes, data.shape[0] // page_bytes
     walk.last = u64(meta + 120)
-    if walk.last < 1 or walk.last >= 2**44 // page_bytes:
+    if walk.last < 1 or walk.last >= walk.pages + UNWRITTEN:
         return "its head says a size that no index has"
     walk.live = <uint8_t *> calloc(walk.last + 1, 1)
     if walk.live == NULL:
@@ -300,3 +313,59 @@ def problem_of(const uint8_t[::1] data not None, uint64_t page_bytes):
     with nogil:
         is_sound = walk.walk(meta)
     return None if is_sound else f"{(<bytes> walk.why).decode()} (page {walk.where:,})"
+
+
+def rows_of(const uint8_t[::1] data not None, uint64_t page_bytes):
+    cdef const uint8_t *meta
+    cdef bytearray seen = bytearray(data.shape[0] // page_bytes)
+    if len(seen) < 2:
+        return
+    meta = newest_meta(&data[0], page_bytes)
+    if meta == NULL:
+        return
+    for flags, name, tree in entries_of(data, page_bytes, seen, tree_at(meta + 24 + DB_BYTES).root):
+        if flags == SUBDATA and len(tree) == DB_BYTES:
+            for flags, key, row in entries_of(data, page_bytes, seen, int.from_bytes(tree[40:], byteorder)):
+                if flags == 0:
+                    yield name, key, row
+
+
+def entries_of(const uint8_t[::1] data, uint64_t page_bytes, bytearray seen, uint64_t root):
+    """What the leaves below this page hold, in order: flags, key, and value, of entries that keep within the file."""
+    cdef const uint8_t *at
+    cdef const uint8_t *node
+    cdef uint64_t page, first, start, i, size, key_bytes, count
+    cdef uint16_t flags
+    cdef bint is_leaf
+    cdef uint64_t pages = len(seen)
+    cdef list stack = [root]
+    while stack:
+        page = stack.pop()
+        if page < 2 or page >= pages or seen[page]:
+            continue
+        seen[page] = 1
+        at = &data[page * page_bytes]
+        if u64(at) != page or u16(at + 10) not in (BRANCH, LEAF) or not HEADER <= u16(at + 12) <= page_bytes:
+            continue
+        count = (u16(at + 12) - HEADER) // 2
+        for i in range(count):
+            is_leaf = u16(at + 10) == LEAF
+            start = u16(at + HEADER + 2 * (i if is_leaf else count - 1 - i))  # what is put on the stack last is next
+            if start + NODE > page_bytes:
+                continue
+            node = at + start
+            if not is_leaf:
+                stack.append(child_of(node))
+                continue
+            flags, key_bytes = u16(node + 4), u16(node + 6)
+            size = u16(node) | <uint64_t> u16(node + 2) << 16
+            if key_bytes > KEY_MAX or start + NODE + key_bytes + (8 if flags & BIGDATA else size) > page_bytes:
+                continue
+            key = PyBytes_FromStringAndSize(<const char *> node + NODE, key_bytes)
+            node += NODE + key_bytes
+            if flags & BIGDATA:
+                first = u64(node)
+                if first < 2 or first >= pages or size > (pages - first) * page_bytes - HEADER:
+                    continue
+                node = &data[first * page_bytes + HEADER]
+            yield flags & ~BIGDATA, key, PyBytes_FromStringAndSize(<const char *> node, size)

@@ -57,9 +57,8 @@ class _Counted:
 
 def _structure(store: Store, _: _Counted) -> Iterator[Problem]:
     found = store.rows.structure()
-    if found:
-        more = f" (and {len(found) - 1:,} more)" if len(found) > 1 else ""
-        yield "the index", f"{found[0]}{more}", lambda: store.rows.mend(found[0])
+    if found is not None:
+        yield "the index", found, lambda: store.rows.mend(found)
 
 
 def _rows(store: Store, counted: _Counted) -> Iterator[Problem]:

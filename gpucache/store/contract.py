@@ -85,8 +85,8 @@ class Rows(RowReader, Protocol):
         """Set a row aside if it is damaged."""
         ...
 
-    def structure(self) -> list[str]:
-        """What is wrong with the index beside its rows; empty if nothing is."""
+    def structure(self) -> str | None:
+        """What is wrong with the index beside its rows; None if nothing is."""
         ...
 
     def mend(self, problem: str) -> None:

@@ -97,14 +97,12 @@ def mark_unsynced(path: Path) -> None:
             os.fsync(marker.fileno())
 
 
-def fill_up(path: Path, env: Any) -> bool:
-    """Whether the file is shorter than its own last page, and was filled up: a read there would be SIGBUS."""
+def fill_up(path: Path, env: Any) -> None:
+    """Make the file as long as its last page says: those at its end were perhaps never written, and a read there would be SIGBUS."""
     data, page_bytes = path / "data.mdb", os.sysconf("SC_PAGESIZE")
     needed = (env.info()["last_pgno"] + 1) * page_bytes
-    if data.stat().st_size >= needed:
-        return False
-    os.truncate(data, needed)
-    return True
+    if data.stat().st_size < needed:
+        os.truncate(data, needed)
 
 
 def _allocate(lock: Path) -> None:

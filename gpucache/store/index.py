@@ -9,7 +9,7 @@ a file beside it says which boot it is of, and in another one it is made anew; w
 waiter sleeps until someone else writes (once in a few hundred kills). Who can't have the turn leaves the change to who has it
 (queue.py).
 
-A damaged index is made anew by a process of its own (salvage.py): LMDB asserts on some damaged pages, and that kills.
+A damaged index is found (sound.py) and made anew (salvage.py) without LMDB, which some damaged pages kill.
 A stopped (SIGSTOP) writer blocks all writers. The lock is free again when that process is killed.
 """
 
@@ -39,7 +39,7 @@ from gpucache.store.environment import (
 )
 from gpucache.store.flight import Flight
 from gpucache.store.queue import Queue, Served
-from gpucache.store.sound import Opened
+from gpucache.store.sound import Opened, walked
 from gpucache.store.transaction import PAGE_ROWS, Transaction, body_of, getter
 
 T = TypeVar("T")
@@ -288,32 +288,18 @@ class Index:
 
     # ---------------------------------------------------------------- trouble
 
-    def structure(self) -> list[str]:
-        """What is wrong with the file's structure, checked on a copy and without LMDB; empty if nothing is."""
+    def structure(self) -> str | None:
+        """What is wrong with the file's pages, looked at without LMDB while nobody writes; None if nothing is."""
+        self._here()
         try:
-            from lmdb.verify import verify  # in lmdb 3
-        except ImportError:
-            return []
-        folder = self.path.parent / "tmp" / f"index-{os.getpid()}-{threading.get_ident()}"
-        try:
-            folder.mkdir(mode=0o700)
-            self._trying(lambda: self._copy(folder))
-            return [str(problem) for problem in verify(str(folder))]  # type: ignore[no-untyped-call]  # lmdb's own
-        except OSError:
-            return []  # no room for a copy: the rows are read one by one all the same
-        finally:
-            for name in ("data.mdb", "lock.mdb"):
-                (folder / name).unlink(missing_ok=True)
-            with suppress(OSError):
-                folder.rmdir()
+            with self._turn():
+                return walked(self.path)
+        except OSError as error:
+            raise StoreUnusable(str(self.path), f"its file can't be looked at: {error}", "look at its disk") from error
 
     def flush(self) -> None:
         """Bring everything that was committed to the disk, the last commit's meta page included."""
         self._trying(lambda: self._here()[0].sync(True))  # force, says LMDB
-
-    def _copy(self, folder: Path) -> None:
-        with self._turn():
-            self._here()[0].copy(str(folder))
 
     def mend(self, problem: str) -> None:
         """Make the index anew from the rows that can still be read. The damaged one goes to quarantine."""
@@ -358,7 +344,11 @@ class Index:
 
         with Flight(self._locks, MENDING), self._turn():
             if _identity(self.path) == self.identity:  # else another process was first
-                saved = salvage(self.path)
+                try:
+                    saved = salvage(self.path)
+                except (lmdb.Error, OSError) as error:
+                    why = f"it is damaged ({problem}), and can't be made anew: {error}"
+                    raise StoreUnusable(str(self.path), why, "make room on its disk, or look at it") from error
                 hooks.emit(Quarantined("the index", f"{problem}; {saved:,} of its rows were saved"))
         self._connect(is_new=True)
 
@@ -392,7 +382,7 @@ class Index:
             self._start_over(problem)
             env = open_environment(self.path)
         try:
-            is_short = fill_up(self.path, env)
+            fill_up(self.path, env)
             env.reader_check()
             with self._turn():
                 self._opened = env, open_databases(env)
@@ -409,8 +399,8 @@ class Index:
         self._queue = None
         with suppress(OSError):  # no room for it: everyone writes for himself
             self._queue = Queue(self.path.parent / "queue", self._locks)
-        if (is_short or is_cut) and not is_new:
-            self._mend("its file was cut short" if is_short else "it was not synced before the machine went down")
+        if is_cut and not is_new:
+            self._mend("it was not synced before the machine went down")
 
     def _start_over(self, problem: Exception) -> None:
         """Put a file that LMDB does not take for its own out of the way."""

@@ -34,7 +34,7 @@ class Opened:
         """Look at the index in this directory. The caller has the turn to write.
 
         Args:
-            path: The index's directory; there may be no file in it.
+            path: The index's directory; a file is made in it if there is none.
             locks: The file of locks.
         """
         self._path = path
@@ -42,9 +42,10 @@ class Opened:
         self._inode = 0
         self.problem: str | None = None
         try:
-            descriptor = os.open(path / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
+            path.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(path / "data.mdb", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)  # LMDB fills it
         except OSError:
-            return  # there is none; or LMDB can't read it either, and says so
+            return  # LMDB can't open it either, and says why
         try:
             status = os.fstat(descriptor)
             self._inode = status.st_ino
@@ -57,7 +58,7 @@ class Opened:
         except OSError:
             pass  # no lock to be had: others walk it, too
         finally:
-            os.close(descriptor)
+            _close(descriptor)
 
     def close(self) -> None:
         """This process has it open no more, and leaves it as it is; LMDB has closed it."""
@@ -70,8 +71,17 @@ class Opened:
     def forget(self) -> None:
         """In a forked child, and for a file that was set aside."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            _close(self._descriptor)
             self._descriptor = -1
+
+
+def walked(path: Path) -> str | None:
+    """What is wrong with the index in this directory, in words, or None. The caller has the turn to write."""
+    descriptor = os.open(path / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _walked(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _walked(descriptor: int, nbytes: int) -> str | None:
@@ -79,6 +89,11 @@ def _walked(descriptor: int, nbytes: int) -> str | None:
         return None
     with mmap.mmap(descriptor, nbytes, prot=mmap.PROT_READ) as data:
         return problem_of(data, mmap.PAGESIZE)
+
+
+def _close(descriptor: int) -> None:
+    with suppress(OSError):  # EIO, say: Linux has given it back all the same
+        os.close(descriptor)
 
 
 def _stamp(status: os.stat_result) -> str:

@@ -70,29 +70,21 @@ class Transaction:
         Raises:
             lmdb.CorruptedError: A key is none, or they are in no order: damaged pages lead in a circle, and the scan would not end.
         """
-        return list(self.rows_after(database, prefix, after, reverse=reverse))
-
-    def rows_after(
-        self, database: str, prefix: bytes, after: bytes | None, *, reverse: bool
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """The rows of a page(), one by one, so that those before the damage are there."""
+        page: list[tuple[bytes, bytes]] = []
         with self._transaction.cursor(db=self._databases[database]) as cursor:
             found = _start_backwards(cursor, prefix, after) if reverse else _start(cursor, prefix, after)
-            for _ in range(PAGE_ROWS):
-                if not found:
-                    return
+            while found and len(page) < PAGE_ROWS:
                 key = cursor.key()
                 if not 0 < len(key) <= KEY_MAX_BYTES:
                     raise lmdb.CorruptedError(f"{database}: a key of {len(key):,} bytes")
                 if after is not None and (key >= after if reverse else key <= after):
-                    raise lmdb.CorruptedError(
-                        f"{database}: the key {key.hex()[:64]} does not come after the one before it"
-                    )
+                    raise lmdb.CorruptedError(f"{database}: {key.hex()[:64]} does not come after the key before it")
                 if not key.startswith(prefix):
-                    return
-                yield key, cursor.value()
+                    break
+                page.append((key, cursor.value()))
                 after = key
                 found = cursor.prev() if reverse else cursor.next()
+        return page
 
 
 _PREFIX = {database: database.encode() + b"\0" for database in DATABASES}

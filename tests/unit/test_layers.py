@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[2] / "gpucache"
 HOMES = {
     "ray": {"workers/on_ray.py"},
     "pynvml": {"telemetry/from_nvml.py"},
-    "lmdb": {"store/index.py", "store/environment.py", "store/salvage.py"},
+    "lmdb": {"store/index.py", "store/environment.py", "store/transaction.py"},
     "blake3": {"store/hashing.py"},
     "click": {"cli/", "demo/"},
     "rich": {"cli/", "demo/"},

@@ -10,7 +10,6 @@ from typing import Any
 import lmdb
 import pytest
 
-from gpucache.store.salvage import _page_until_damage
 from gpucache.store.transaction import KEY_MAX_BYTES, PAGE_ROWS, Transaction
 
 KEYS = [b"%03d" % number for number in range(PAGE_ROWS * 2)]
@@ -75,14 +74,6 @@ def test_a_circle_within_a_page_is_damage() -> None:
     """Three rows over and over are not a page of 256."""
     with pytest.raises(lmdb.CorruptedError):
         rows_of(KEYS[:3]).page("records", b"", None, reverse=False)
-
-
-def test_rows_before_the_circle_are_saved() -> None:
-    """Salvage lost what it had read of the page in which the damage was."""
-    page, is_whole = _page_until_damage(rows_of(KEYS[:3]), "records", None, backwards=False)
-
-    assert [key for key, _ in page] == KEYS[:3]
-    assert not is_whole
 
 
 @pytest.mark.parametrize("key", [b"", b"k" * (KEY_MAX_BYTES + 1)])
