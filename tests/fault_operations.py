@@ -127,8 +127,8 @@ def _mutate(path: Path, durability: str, seed: int, say: Say) -> None:
             here, there = at // 4096 * 4096, chance.randrange(len(content)) // 4096 * 4096
             content[here : here + 4096] = content[there : there + 4096]
         else:
-            page = at // 4096 * 4096
-            content[page + chance.randrange(24)] ^= 1 << chance.randrange(8)  # its header, or its first pointers
+            in_page = at // 4096 * 4096 + chance.randrange(24)
+            content[min(in_page, len(content) - 1)] ^= 1 << chance.randrange(8)  # its header, or its first pointers
     file.write_bytes(content)
     with suppress(GpuCacheError), Store(path, durability=durability) as store:  # type: ignore[arg-type]
         for step in range(8):
