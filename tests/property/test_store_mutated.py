@@ -118,6 +118,8 @@ def _damage_a_row(store: Store, chance: random.Random) -> None:
 
     def damage(rows: Any) -> None:
         keys = [key for key, _ in rows.scan(database)]
+        if not keys:
+            return  # what was damaged before cost them all
         key = chance.choice(keys)
         rows._transaction.put(
             key,
@@ -134,6 +136,8 @@ def _forge_a_row(store: Store, chance: random.Random) -> None:
 
     def forge(rows: Any) -> None:
         found = dict(rows.scan(database))
+        if not found:
+            return  # what was forged before cost them all
         key = chance.choice(sorted(found))
         rows.put(database, key, _mutated(found[key], list(found.values()), chance))
 
