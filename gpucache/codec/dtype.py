@@ -78,6 +78,8 @@ def _from_lists(described: Any, depth: int) -> Any:
     if described[0] != "s":
         raise ValueError("no element type")
     _, itemsize, aligned, fields = described
+    if type(aligned) is not bool:
+        raise TypeError("aligned or not is neither")
     spec: dict[str, Any] = {
         "names": [field[0] for field in fields],
         "formats": [_from_lists(field[3], depth + 1) for field in fields],

@@ -42,6 +42,7 @@ ENCODED = [(encoded.codec, encoded.meta, stored(encoded)) for encoded in map(cod
 CODECS = ["plain", "struct", "array", "arrow", "file", "python"] + (["tensor"] if TENSORS else [])
 
 _asked = os.environ.get("GPUCACHE_TEST_HOSTILE")
+pytestmark = pytest.mark.timeout(0 if _asked else 180)
 often = settings(max_examples=int(_asked)) if _asked else settings()
 """The long run asks for more: `python -m tests.soak codecs`."""
 
@@ -308,3 +309,13 @@ def test_keys_that_share_take_no_exponential_time() -> None:
     value = read("struct", msgspec.msgpack.encode(["l", *levels, ["d", ["q", ["=", 80], ["=", 80]], 1]]), [])
 
     assert isinstance(value, RecordCorrupt)
+
+
+@pytest.mark.parametrize("aligned", [0, 1, None, "yes"])
+def test_an_alignment_that_is_no_truth_is_damage(aligned: Any) -> None:
+    """numpy took 0 for False, with a warning, and is to take it for another argument."""
+    described: list[Any] = ["s", 8, aligned, [["a", None, 0, "<i4"]]]
+
+    assert isinstance(read("array", msgspec.msgpack.encode([described, [2], False]), [bytes(16)]), RecordCorrupt)
+    described[2] = True
+    assert isinstance(read("array", msgspec.msgpack.encode([described, [2], False]), [bytes(16)]), np.ndarray)
