@@ -32,7 +32,8 @@ class Config:
         max_workers: Warm workers at most; 0 means one per CPU.
         inline_max_bytes: Results up to this size lie in the index row; larger ones are files
             (FACTS: LMDB beats a mapped file up to about this size).
-        store_max_bytes: What `gpucache gc` brings the store down to.
+        store_max_bytes: Who writes results keeps the store's files to so many bytes, see gpucache.Store; `gpucache gc` comes down
+            to it, too. 0: nothing goes by itself, since no number is right for every disk.
         durability: What the store promises for a power cut: "relaxed", "durable" or "volatile" (see gpucache.Store).
         worker_start_timeout_s: A worker that has not said hello by then is given up.
         warm_wait_s: How long a call waits for a warm worker before one of another kind is ended for it; see docs/residence.md.
@@ -54,7 +55,7 @@ class Config:
     runtime: str = "local"
     max_workers: int = 0
     inline_max_bytes: int = 16 * 2**10
-    store_max_bytes: int = 64 * 2**30
+    store_max_bytes: int = 0
     durability: str = "relaxed"
     worker_start_timeout_s: float = 120.0
     warm_wait_s: float = 0.0
@@ -73,6 +74,8 @@ class Config:
             raise BadSetting("runtime", self.runtime, "'local', 'ray', 'ray://host:port' or 'inline'")
         if self.max_workers < 0:
             raise BadSetting("max_workers", str(self.max_workers), "0 (one per CPU) or more")
+        if self.store_max_bytes < 0:
+            raise BadSetting("store_max_bytes", str(self.store_max_bytes), "0 (no limit) or more")
         if self.resident_max_bytes < 0:
             raise BadSetting("resident_max_bytes", str(self.resident_max_bytes), "0 (no limit) or more")
         if not 0 <= self.warm_wait_s <= LONGEST_WAIT_S:

@@ -93,6 +93,11 @@ def codecs(cycles: int) -> Result:
     return _by_pytest("tests/property/test_codec_hostile.py", {"GPUCACHE_TEST_HOSTILE": cycles}, cycles)
 
 
+def full(cycles: int) -> Result:
+    """So many seconds of writers who evict, and readers who hold what they read, at the limit."""
+    return _by_pytest("tests/crash/test_store_room.py", {"GPUCACHE_TEST_FULL_S": cycles}, cycles)
+
+
 def _server(folder: Path) -> FaultServer:
     library = build(folder)
     if library is None:
@@ -150,6 +155,7 @@ RUNS: dict[str, tuple[Callable[[int], Result], int]] = {
     "power": (power, 120),
     "flight": (flight, 1_000),
     "codecs": (codecs, 20_000),
+    "full": (full, 180),
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 from gpucache.digests import value_digest
 from gpucache.errors import NoSuchRecord, RecordCorrupt
 from gpucache.store import Record, Store
+from gpucache.store.upkeep import GRACE_S
 
 VALUES = 12
 STEPS_A_CYCLE = 10_000
@@ -85,6 +88,19 @@ ROLES: dict[str, Callable[[Store, int], list[str]]] = {
     "collect": collect,
     "hold": hold,
 }
+
+
+def assert_swept(path: Path) -> None:
+    """Long after the last kill, collect() leaves nothing that no row names, and verify finds nothing wrong."""
+    with Store(path, clock=lambda: time.time() + 2 * GRACE_S) as store:
+        store.collect(apply=True)
+
+        assert os.listdir(path / "tmp") == []
+        assert os.listdir(path / "quarantine") == []
+        files = sum(1 for file in (path / "blobs").rglob("*") if file.is_file())
+        assert files == store.stats().blobs
+        assert store.verify().problems == ()
+        assert list(store.rows.scan("claims")) == []
 
 
 def compute_each(path: Path, log: Path, seed: int, keys: int) -> None:

@@ -10,7 +10,9 @@ from gpucache.cli.flows import json_option, start_on_a_store, store_option
 
 
 @click.command()
-@click.option("--max-size", metavar="SIZE", help="Come down to this: 20GiB. Default: the setting store_max_bytes.")
+@click.option(
+    "--max-size", metavar="SIZE", help="Come down to this: 20GiB. Default: the setting store_max_bytes, if any."
+)
 @click.option("--apply", "applied", is_flag=True, help="Do it; without this nothing is changed.")
 @store_option
 @json_option
@@ -22,7 +24,7 @@ def command(max_size: str | None, applied: bool, store: str | None, as_json: boo
 
     start_on_a_store(store)
     session = current_session()
-    max_bytes = session.config.store_max_bytes if max_size is None else parse_bytes("--max-size", max_size)
+    max_bytes = (session.config.store_max_bytes or None) if max_size is None else parse_bytes("--max-size", max_size)
     report = session.store.collect(max_bytes=max_bytes, apply=applied)
     if as_json:
         write_json("gc", max_bytes=max_bytes, **dataclasses.asdict(report))

@@ -56,6 +56,7 @@ class Session:
             config.store_path,
             inline_max_bytes=config.inline_max_bytes,
             durability=config.durability,  # type: ignore[arg-type]  # the store says what it takes
+            max_bytes=config.store_max_bytes or None,
             outbox=self.wake_remote if config.remote and not config.remote_read_only else None,
         )
 

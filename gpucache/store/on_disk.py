@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from gpucache import codec
 from gpucache.codec.file import NAME as FILE
@@ -30,9 +30,13 @@ from gpucache.store.contract import BlobStore, Rows, RowWriter, Stray
 from gpucache.store.flight import Flight
 from gpucache.store.hashing import ALGORITHMS, Content
 from gpucache.store.index import Index
+from gpucache.store.limit import Limit
 from gpucache.store.place import algorithm, prepare, why_not_trusted
 from gpucache.store.record import CollectReport, Manifest, PartRef, Record, StoreStats, VerifyReport, encode_row
+from gpucache.store.tables import Tables, table_prefix
 from gpucache.store.values import Values
+
+T = TypeVar("T")
 
 INLINE_MAX_BYTES = 16 * 1024
 
@@ -43,7 +47,7 @@ SAFE = ("plain", "array")
 """Codecs to which it makes no difference whether the store is trusted. Nor does it to STRUCT, where it holds no bulk."""
 
 
-class Store:
+class Store(Tables):
     """Values by content, on this machine's disk: `put` gives a digest, `get` gives the value back, from any process.
 
         with gpc.Store("results") as store:
@@ -75,10 +79,12 @@ class Store:
         content: What files of bytes are named by, and checked against: "xxh3-128", right against accident, or "blake3", against
             intent too and slower (`pip install gpucache[blake3]`). Chosen when the store is made; None: as it was, or xxh3-128.
         clock: Unix time, s.
+        max_bytes: Who writes values keeps the files of bytes to so many, in the mean to a thirty-second of it: what is least worth
+            keeping goes, as collect() has it, but for what was written or read in the last minute. None: nothing goes by itself.
         outbox: What publish() writes is to be sent to others: it goes onto a list in the store, and this is called then.
 
     Raises:
-        BadSetting: There is no such durability, or no such content.
+        BadSetting: There is no such durability, or no such content, or the limit is none.
         StoreUnusable: The path can't be written or holds something else; nothing was changed.
         StoreFormatUnknown: It is a store of a format that this gpucache does not know; nothing was changed.
     """
@@ -91,8 +97,11 @@ class Store:
         inline_max_bytes: int = INLINE_MAX_BYTES,
         content: Literal["xxh3-128", "blake3"] | None = None,
         clock: Callable[[], float] = upkeep.wall_clock,
+        max_bytes: int | None = None,
         outbox: Callable[[], object] | None = None,
     ) -> None:
+        if max_bytes is not None and max_bytes < 1:
+            raise BadSetting("max_bytes", str(max_bytes), "1 or more, or None for no limit")
         if content is not None and content not in ALGORITHMS:
             raise BadSetting("content", str(content), " or ".join(ALGORITHMS))
         if durability not in ("durable", "relaxed", "volatile"):
@@ -110,6 +119,7 @@ class Store:
             clock,
             content=named_by,
             durable=durability == "durable",
+            max_bytes=max_bytes,
             outbox=outbox,
         )
         self._checkout = Checkout(place / "files", place / "tmp", self._hand_out, self._is_linked, named_by.of_file)
@@ -124,8 +134,10 @@ class Store:
         *,
         content: Content,
         durable: bool = False,
+        max_bytes: int | None = None,
         outbox: Callable[[], object] | None = None,
     ) -> None:
+        self._limit = None if max_bytes is None else Limit(self, max_bytes)
         self.path, self.blobs, self.now = path, blobs, clock
         self._rows, self._outbox = rows, outbox
         self._values = Values(rows, blobs, inline_max_bytes, clock, content=content, durable=durable)
@@ -155,6 +167,7 @@ class Store:
             give_up_claims(rows, manifest)
 
         values.update(note)
+        self._grew(manifest)
         return Digest(ALGORITHM, digest)
 
     def get(self, digest: Digest | str) -> Any:
@@ -217,13 +230,18 @@ class Store:
 
         return verify(self, level=level, repair=repair)
 
-    def collect(self, *, max_bytes: int | None = None, apply: bool = False) -> CollectReport:
+    def collect(self, *, max_bytes: int | None = None, spared_s: float = 0.0, apply: bool = False) -> CollectReport:
         """Remove what nothing names any more, and the blobs least worth keeping until max_bytes of them remain.
 
         Without apply, says what it would do. Records stay, also those whose bytes go; pinned values stay whole. What can be
         computed again goes before what was put() here. Values small enough for the index take no blobs.
+
+        Args:
+            max_bytes: So much may remain; None: all that something names.
+            spared_s: What was written or read since so many seconds stays, whatever max_bytes is.
+            apply: Do it.
         """
-        return upkeep.collect(self, max_bytes=max_bytes, apply=apply)
+        return upkeep.collect(self, max_bytes=max_bytes, spared_s=spared_s, apply=apply)
 
     def close(self) -> None:
         """Close the handle. Values already handed out stay valid. A second close does nothing."""
@@ -337,7 +355,14 @@ class Store:
             StoreFull: Nothing was stored.
         """
         records = self._records
-        self._opened().write_and(digest, encoded, lambda manifest: records.writing(record(manifest), parts)[1])
+        written: list[Manifest] = []
+
+        def publish(manifest: Manifest) -> Callable[[RowWriter], object]:
+            written.append(manifest)
+            return records.writing(record(manifest), parts)[1]
+
+        self._opened().write_and(digest, encoded, publish)
+        self._grew(written[0])
 
     def publish(self, record: Record, parts: Mapping[str, tuple[bytes, str]]) -> Record:
         """Write a record and the table of parts that its key was made of; returns it as it was written.
@@ -347,9 +372,11 @@ class Store:
         """
         self._opened()
         if self._outbox is None:
-            return self._records.publish(record, parts)
-        written = self._records.publish(record, parts, also=lambda rows: _note_to_send(rows, record.key))
-        self._outbox()
+            written = self._records.publish(record, parts)
+        else:
+            written = self._records.publish(record, parts, also=lambda rows: _note_to_send(rows, record.key))
+            self._outbox()
+        self._grew(record.result)
         return written
 
     def to_send(self, key: bytes) -> None:
@@ -386,36 +413,6 @@ class Store:
         self._opened()
         return Flight(self.path / "locks", key, timeout_s=timeout_s)
 
-    # ---------------------------------------------------------------- rows of others
-
-    def table_put(self, table: str, name: bytes, row: bytes) -> None:
-        """Write a row of another part of gpucache (the ledger's). Blobs whose digests it holds as msgpack are kept."""
-        self.table_put_many(table, {name: row})
-
-    def table_put_many(self, table: str, new: Mapping[bytes, bytes]) -> None:
-        """Write rows, all or none."""
-        prefix = _table_prefix(table)
-
-        def write(rows: RowWriter) -> None:
-            for name, row in new.items():
-                rows.put("rows", prefix + name, row)
-
-        self._opened().update(write)
-
-    def table_get(self, table: str, name: bytes) -> bytes | None:
-        """A row, or None if there is none or it is damaged."""
-        return self.rows.get("rows", _table_prefix(table) + name)
-
-    def table_scan(self, table: str, *, prefix: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Rows in the order of their names."""
-        start = _table_prefix(table)
-        for name, row in self.rows.scan("rows", start + prefix, reverse=reverse):
-            yield name[len(start) :], row
-
-    def table_delete(self, table: str, name: bytes) -> bool:
-        """Delete a row; whether there was one."""
-        return self._opened().update(lambda rows: rows.delete("rows", _table_prefix(table) + name))
-
     # ---------------------------------------------------------------- for upkeep
 
     @property
@@ -424,10 +421,18 @@ class Store:
         self._opened()
         return self._rows
 
+    def update(self, change: Callable[[RowWriter], T]) -> T:
+        """Change rows, as durably as this store writes."""
+        return self._opened().update(change)
+
     @property
     def values(self) -> Values:
         """The values by manifest."""
         return self._opened()
+
+    def blob_bytes(self) -> int:
+        """What the files of bytes take that have a row. Reads those rows."""
+        return sum(blob.nbytes for blob in upkeep.blob_rows(self.rows))
 
     def strays(
         self, named: set[str], files: Iterable[Manifest], given_up: Iterable[Manifest], *, older_than: float
@@ -450,6 +455,10 @@ class Store:
             raise StoreClosed(str(self.path))
         return self._values
 
+    def _grew(self, manifest: Manifest) -> None:
+        if self._limit is not None:
+            self._limit.grew(manifest)
+
     def _why_not_trusted(self) -> str | None:
         return why_not_trusted(self.path)
 
@@ -471,10 +480,4 @@ def _raw(digest: Digest | str) -> bytes:
 
 def _note_to_send(rows: RowWriter, key: bytes) -> None:
     """Each time with another stamp, so that who has just sent the one before does not strike this one."""
-    rows.put("rows", _table_prefix(OUTBOX) + key, os.urandom(8))
-
-
-def _table_prefix(table: str) -> bytes:
-    if not table or "\0" in table:
-        raise ValueError(f"{table!r} is no name of a table; expected text without NUL")
-    return table.encode() + b"\0"
+    rows.put("rows", table_prefix(OUTBOX) + key, os.urandom(8))

@@ -64,7 +64,7 @@ def stats(store: Store) -> StoreStats:
         row[1] += record.result.nbytes
         row[2] += record.seconds
     tasks = tuple(TaskStats(task, int(n), int(size), seconds) for task, (n, size, seconds) in sorted(counted.items()))
-    blobs = [row for _, row in _blobs(store.rows)]
+    blobs = list(blob_rows(store.rows))
     return StoreStats(
         path=str(store.path),
         records=sum(task.records for task in tasks),
@@ -76,14 +76,19 @@ def stats(store: Store) -> StoreStats:
     )
 
 
-def collect(store: Store, *, max_bytes: int | None, apply: bool) -> CollectReport:
-    """Remove what nothing names; evict blobs until max_bytes remain."""
+def blob_rows(rows: RowReader) -> Iterator[BlobRow]:
+    """Where each blob lies."""
+    return (row for _, row in _blobs(rows))
+
+
+def collect(store: Store, *, max_bytes: int | None, spared_s: float, apply: bool) -> CollectReport:
+    """Remove what nothing names; evict blobs not used in the last spared_s until max_bytes remain."""
     if not apply:
-        plan = _plan(store, store.rows, max_bytes)
+        plan = _plan(store, store.rows, max_bytes, spared_s)
         return _report(plan, applied=False)
 
     def decide_and_drop(rows: RowWriter) -> _Plan:
-        plan = _plan(store, rows, max_bytes)
+        plan = _plan(store, rows, max_bytes, spared_s)
         for database, key in plan.dead_rows:
             rows.delete(database, key)
         for candidate in (*plan.unnamed, *plan.evicted):
@@ -93,7 +98,7 @@ def collect(store: Store, *, max_bytes: int | None, apply: bool) -> CollectRepor
     try:
         plan = store.rows.update(decide_and_drop)
     except StoreFull:
-        _make_room_for_rows(store, max_bytes)
+        _make_room_for_rows(store, max_bytes, spared_s)
         plan = store.rows.update(decide_and_drop)
     _remove_files(store, plan)
     return _report(plan, applied=True)
@@ -114,12 +119,12 @@ def _remove_files(store: Store, plan: _Plan) -> None:
         raise StoreUnusable(str(store.path), why, "look at its disk, and collect again") from last
 
 
-def _make_room_for_rows(store: Store, max_bytes: int | None) -> None:
+def _make_room_for_rows(store: Store, max_bytes: int | None, spared_s: float) -> None:
     """Remove files before their rows: deleting rows takes pages, and a full disk has none.
 
     What was planned outside the transaction may just have been claimed. Its claim then names a file that is gone: a miss.
     """
-    plan = _plan(store, store.rows, max_bytes)
+    plan = _plan(store, store.rows, max_bytes, spared_s)
     _remove_files(store, plan)
 
 
@@ -163,7 +168,7 @@ class _Plan:
     kept_bytes: int
 
 
-def _plan(store: Store, rows: RowReader, max_bytes: int | None) -> _Plan:
+def _plan(store: Store, rows: RowReader, max_bytes: int | None, spared_s: float) -> _Plan:
     now = store.now()
     known = dict(_blobs(rows))
     marks = _marks(rows, known, now)
@@ -172,7 +177,7 @@ def _plan(store: Store, rows: RowReader, max_bytes: int | None) -> _Plan:
         used_at = max(store.blobs.used_at(row), marks.used_at.get(digest, 0.0))
         seconds, uses = marks.seconds.get(digest, 0.0), 1 + marks.uses.get(digest, 0)
         candidate = Candidate(digest, row, row.nbytes, seconds, used_at, uses)
-        if digest in marks.kept:
+        if digest in marks.kept or (spared_s and now - used_at < spared_s):
             kept_bytes += row.nbytes
         elif digest in marks.seconds:
             candidates.append(candidate)

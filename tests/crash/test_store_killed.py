@@ -15,11 +15,10 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
-from store_roles import ROLES, VALUES, compute_each, is_right, key_of, run
+from store_roles import ROLES, VALUES, assert_swept, compute_each, is_right, key_of, run
 
 from gpucache.errors import RecordCorrupt
 from gpucache.store import Store
-from gpucache.store.upkeep import GRACE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0 if "GPUCACHE_TEST_KILLS" in os.environ else 180)]
 
@@ -95,7 +94,7 @@ def test_nothing_acknowledged_is_lost_to_a_kill(tmp_path: Path, processes: ForkS
         assert len(acknowledged) >= KILLS // len(ROLES), "the writers hardly wrote: nothing was tried"
         assert longest_s < HANG_S
         _all_there(store, acknowledged)
-    _swept(path)
+    assert_swept(path)
 
 
 def _all_there(store: Store, steps: list[int]) -> None:
@@ -109,19 +108,6 @@ def _all_there(store: Store, steps: list[int]) -> None:
                 record.result
             ):  # its writer was killed when it had committed and LMDB had not told readers: the next commit did
                 assert is_right(store.read(record.result), step % VALUES)
-
-
-def _swept(path: Path) -> None:
-    """Long after the last kill, collect() leaves nothing that no row names, and verify finds nothing wrong."""
-    with Store(path, clock=lambda: time.time() + 2 * GRACE_S) as store:
-        store.collect(apply=True)
-
-        assert os.listdir(path / "tmp") == []
-        assert os.listdir(path / "quarantine") == []
-        files = sum(1 for file in (path / "blobs").rglob("*") if file.is_file())
-        assert files == store.stats().blobs
-        assert store.verify().problems == ()
-        assert list(store.rows.scan("claims")) == []
 
 
 def test_writers_who_write_for_each_other_are_killed(tmp_path: Path, processes: ForkServerContext) -> None:
@@ -140,7 +126,7 @@ def test_writers_who_write_for_each_other_are_killed(tmp_path: Path, processes: 
         assert len(acknowledged) > KILLS, "the writers hardly wrote: nothing was tried"
         _all_there(store, acknowledged)
         assert store.verify().problems == ()
-    _swept(path)
+    assert_swept(path)
 
 
 def test_each_body_runs_once(tmp_path: Path, processes: ForkServerContext) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.resources
 import os
 import pickle
 import sys
 import tracemalloc
+import zoneinfo
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +48,12 @@ pytestmark = pytest.mark.timeout(0 if _asked else 180)
 often = settings(max_examples=int(_asked)) if _asked else settings()
 """The long run asks for more: `python -m tests.soak codecs`."""
 
+for _zone in ("Africa/Abidjan", "Africa/None"):  # so that importlib has all that it takes to look for one
+    with contextlib.suppress(Exception):
+        importlib.resources.files("tzdata.zoneinfo.Africa").joinpath(_zone).read_bytes()
+    with contextlib.suppress(Exception):
+        zoneinfo.ZoneInfo(_zone)
+
 _watched: list[str] = []
 _forbidden: list[str] = []
 _EVENTS = ("exec", "compile", "os.system", "subprocess.Popen", "pickle.find_class", "open", "socket.connect")
@@ -53,8 +61,8 @@ _EVENTS = ("exec", "compile", "os.system", "subprocess.Popen", "pickle.find_clas
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     if _watched and event in _EVENTS:
-        # Looking for a time zone of a hostile name opens files of the database, and those only.
-        if event == "open" and "zoneinfo" in str(arguments[0]):
+        # Looking for a time zone of a hostile name opens files of the database, and imports the package that has it, and those only.
+        if event in ("open", "exec") and any(name in str(arguments[0]) for name in ("zoneinfo", "tzdata")):
             return
         _forbidden.append(f"{event} {arguments!r}"[:200])
 
