@@ -3,6 +3,11 @@
 obstore alone gets objects of the same size by threads, as many as we use, and drops them, or writes them to files; ours gets
 them, checks them (our digest, and the value's), writes them and their rows into an empty store, and hands them out as futures of
 a flow's calls. The server is in Python, on the same cores, and takes one of them: a machine where others compute measures them.
+
+What varies is the kernel's part of writing 1 GiB. Of our 2.2 s of processor time, 1.3 are the kernel's where files of the round
+before have just been deleted, and their memory is used again; 3.2 where each round writes into memory that this virtual
+machine's host must give it first. For minutes after a deletion ext4 looks at every freed inode, one by one, for each file that it
+makes (`recently_deleted`): a third of what is left.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ class Blobs:
 
     def __init__(self, path: Path, content: Content) -> None:
         self._content = content
-        self._blobs, self._temporary, self._quarantine = path / "blobs", path / "tmp", path / "quarantine"
+        # Texts: joining a Path costs as much as the system call that it is for.
+        self._blobs, self._temporary, self._quarantine = (str(path / name) for name in ("blobs", "tmp", "quarantine"))
         self._path = path
         self._shares: bool | None = None  # whether the file system shares extents; None: not tried yet
 
@@ -102,25 +103,24 @@ class Blobs:
         return found if is_as_cloned else self._content.of_open_file(target)
 
     def _make(self, fill: Callable[[int], None], digest: bytes, nbytes: int) -> BlobRow:
-        temporary = self._temporary / secrets.token_hex(8)
+        temporary = f"{self._temporary}/{secrets.token_hex(8)}"
         name = f"{digest.hex()[:2]}/{digest.hex()}.{secrets.token_hex(4)}"
-        final = self._blobs / name
+        final = self._at(name)
         try:
             descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, READ_ONLY)
             try:
                 fill(descriptor)
             finally:
                 os.close(descriptor)
-            final.parent.mkdir(mode=0o700, exist_ok=True)
-            os.rename(temporary, final)
+            _rename_into(temporary, final)
             status = os.stat(final)
         except OSError as problem:
             with suppress(OSError):  # a disk that fails keeps it until it is swept
-                temporary.unlink(missing_ok=True)
+                os.unlink(temporary)
             raise self._told(problem, nbytes) from problem
         except BaseException:
             with suppress(OSError):  # a disk that fails keeps it until it is swept
-                temporary.unlink(missing_ok=True)
+                os.unlink(temporary)
             raise
         return BlobRow(name, status.st_size, _stamp(status), boot_id())
 
@@ -134,7 +134,7 @@ class Blobs:
         descriptor = self._descriptor(row)
         try:
             os.fdatasync(descriptor)
-            for folder in ((self._blobs / row.name).parent, self._blobs):
+            for folder in (os.path.dirname(self._at(row.name)), self._blobs):
                 sync_folder(folder)
         except OSError as problem:
             raise self._told(problem, row.nbytes) from problem
@@ -181,7 +181,7 @@ class Blobs:
     def _descriptor(self, row: BlobRow) -> int:
         try:
             # Neither a link nor a pipe that someone put there is followed or waited for.
-            return os.open(self._blobs / row.name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            return os.open(self._at(row.name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as problem:
             if problem.errno in GONE:
                 raise BlobMissing(_short(row), "its file is gone") from None
@@ -192,7 +192,7 @@ class Blobs:
     def check(self, row: BlobRow, digest: bytes) -> str | None:
         """What is wrong with a blob after reading all of it; None if nothing is."""
         try:
-            descriptor = os.open(self._blobs / row.name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(self._at(row.name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as problem:
             return "its file is gone" if problem.errno in GONE else f"it can't be opened: {problem.strerror}"
         try:
@@ -204,14 +204,14 @@ class Blobs:
     def exists(self, row: BlobRow) -> bool:
         """Whether its file is there, with the size it should have."""
         try:
-            return os.stat(self._blobs / row.name).st_size == row.nbytes
+            return os.stat(self._at(row.name)).st_size == row.nbytes
         except OSError:
             return False
 
     def used_at(self, row: BlobRow) -> float:
         """When the file was last written or, as far as the file system keeps that, read: Unix time, s."""
         try:
-            status = os.stat(self._blobs / row.name)
+            status = os.stat(self._at(row.name))
         except OSError:
             return 0.0
         return max(status.st_atime, status.st_mtime)
@@ -251,7 +251,7 @@ class Blobs:
 
     def _linked(self, row: BlobRow, target: Path) -> BlobRow | None:
         """Give the blob's file a second name, and its row the stamp that this leaves it with; None if that is not to be."""
-        place = self._blobs / row.name
+        place = self._at(row.name)
         if os.access(place, os.W_OK, effective_ids=True):
             return None
         try:
@@ -287,20 +287,20 @@ class Blobs:
 
     def set_aside(self, row: BlobRow, problem: str) -> None:
         """Move the blob's file to quarantine, if it is still there, and say so."""
-        source = self._blobs / row.name
+        source = self._at(row.name)
         try:
-            os.rename(source, self._quarantine / row.name.replace("/", "-"))
+            os.rename(source, f"{self._quarantine}/{row.name.replace('/', '-')}")
         except FileNotFoundError:
             pass
         except OSError:
             with suppress(OSError):
-                source.unlink()
+                os.unlink(source)
         hooks.emit(Quarantined(_short(row), problem))
 
     def remove(self, row: BlobRow) -> None:
         """Remove the blob's file; nothing happens if it is gone. Mappings of it live on."""
         with suppress(FileNotFoundError):
-            os.unlink(self._blobs / row.name)
+            os.unlink(self._at(row.name))
 
     def strays(self, named: set[str], *, older_than: float, quarantined_before: float) -> Iterator[Stray]:
         """Files that no row names, left by killed writers before older_than; and what was quarantined (Unix time, s)."""
@@ -312,6 +312,9 @@ class Blobs:
             yield from _old(entry, older_than)
         for entry in os.scandir(self._quarantine):
             yield from _old(entry, quarantined_before)
+
+    def _at(self, name: str) -> str:
+        return f"{self._blobs}/{name}"
 
     def _digest(self, descriptor: int) -> bytes | None:
         """The digest of a file's content; None if it is no file or can't be read."""
@@ -347,7 +350,17 @@ def _old(entry: os.DirEntry[str], than: float) -> Iterator[Stray]:
             yield Stray(status.st_size, partial(Path(entry.path).unlink, missing_ok=True))
 
 
-def sync_folder(folder: Path) -> None:
+def _rename_into(source: str, target: str) -> None:
+    """Rename a file into a directory, which is made if it is not there yet."""
+    try:
+        os.rename(source, target)
+    except FileNotFoundError:
+        with suppress(FileExistsError):
+            os.mkdir(os.path.dirname(target), 0o700)
+        os.rename(source, target)
+
+
+def sync_folder(folder: Path | str) -> None:
     """Bring the names in a directory to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
