@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from gpucache.fingerprint.distributions import distribution_of
 from gpucache.fingerprint.fingerprints import Fingerprint, Fingerprints
-from gpucache.fingerprint.project import Project
+from gpucache.fingerprint.project import Project, file_of_module, name_of_file
+from gpucache.fingerprint.texts import texts_from
 
-__all__ = ["Fingerprint", "Fingerprints", "Project", "distribution_of"]
+__all__ = [
+    "Fingerprint",
+    "Fingerprints",
+    "Project",
+    "distribution_of",
+    "file_of_module",
+    "name_of_file",
+    "texts_from",
+]

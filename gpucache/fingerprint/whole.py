@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import functools
-import importlib.util
 import os
 import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gpucache.digests import hash128
 from gpucache.errors import NotIdentifiable
 from gpucache.fingerprint.graph import Node, Value
-from gpucache.fingerprint.normal_form import form_of
 from gpucache.fingerprint.project import name_of_file, root_of
 from gpucache.fingerprint.references import label_of_module
+from gpucache.fingerprint.texts import text_of
 
 if TYPE_CHECKING:
     from gpucache.fingerprint.walk import Walk
@@ -72,8 +68,7 @@ def project_files(walk: Walk, file: str) -> Iterator[Value]:
         if count >= _FILES_AT_MOST:
             walk.note(f"{root} holds more than {_FILES_AT_MOST} Python files; the others do not count")
             return
-        status = os.stat(path)
-        digest = _digest_of_file(path, status.st_mtime_ns, status.st_size)
+        digest = text_of(path).digest
         yield Value(f"code:{name_of_file(path)} (whole file)", digest, os.path.relpath(path, root), digest)
 
 
@@ -82,18 +77,3 @@ def _python_files(root: str) -> Iterator[str]:
         kept = (name for name in names if not name.startswith(".") and name not in _NOT_CODE)
         names[:] = sorted(name for name in kept if not os.path.exists(os.path.join(directory, name, "pyvenv.cfg")))
         yield from (os.path.join(directory, name) for name in sorted(files) if name.endswith(".py"))
-
-
-@functools.lru_cache(maxsize=_FILES_AT_MOST)
-def _digest_of_file(path: str, mtime_ns: int, size_bytes: int) -> bytes:  # keys of the cache
-    with open(path, "rb") as opened:
-        raw = opened.read()
-    try:
-        tree = ast.parse(importlib.util.decode_source(raw))
-        body = ast.FunctionDef(name="module", args=_NO_ARGUMENTS, body=tree.body, decorator_list=[])
-        return hash128(b"".join(form_of(body).pieces) + repr(form_of(body).refs).encode())
-    except (SyntaxError, ValueError, RecursionError):
-        return hash128(raw)
-
-
-_NO_ARGUMENTS = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])

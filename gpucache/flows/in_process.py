@@ -94,6 +94,7 @@ def work_of(session: Session, called: Called, watched: Watched, body: Callable[[
         root=called.root,
         keepers=called.code.keepers(called.values),
         path_texts=called.code.fingerprint.path_texts,
+        components=called.code.fingerprint.parts,
     )
 
 

@@ -158,6 +158,7 @@ def run_parcel(packed: Parcel) -> Reply:
         root=packed.root,
         keepers=frozenset() if code is None else code.keepers(values),
         path_texts=() if code is None else code.fingerprint.path_texts,
+        components=() if code is None else code.fingerprint.parts,
         travels=True,
     )
     done = execute(store, work)

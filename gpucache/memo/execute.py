@@ -11,7 +11,7 @@ import secrets
 import time
 import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -57,6 +57,7 @@ class Work:
         strict: A result that can't be stored is an error, not a warning.
         root: The project's directory: names of files that the body reads are relative to it.
         path_texts: Texts in the code that may name files which native code opens.
+        components: Of the code that the key has.
         keepers: Code that the body reaches and that keeps what it reads (lru_cache).
         travels: The result leaves this process by its manifest: Done.value is None unless the store had no room for it, and one
             that can't be stored can't be returned either.
@@ -80,6 +81,7 @@ class Work:
     root: str = ""
     keepers: frozenset[types.CodeType] = frozenset()
     path_texts: tuple[str, ...] = ()
+    components: Container[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,14 @@ def run_and_publish(store: Store, work: Work) -> Done:
 
 def watch_of(store: Store, work: Work) -> Watch:
     """Begin to watch what the body reads."""
-    return Watch(work.root, str(store.path), work.arguments.values(), work.keepers, work.path_texts).start()
+    return Watch(
+        work.root,
+        str(store.path),
+        work.arguments.values(),
+        keepers=work.keepers,
+        path_texts=work.path_texts,
+        components=work.components,
+    ).start()
 
 
 def publish(store: Store, work: Work, value: object, seconds: float, watch: Watch | None) -> Done:
@@ -260,7 +269,9 @@ def _why_not_explained(work: Work, watch: Watch) -> str:
     changed = watch.changed()
     if changed is None:
         return ""
-    return f"{changed.name} was changed while the task ran, so nobody knows which content the result is of"
+    return (
+        f"{changed.name} was changed while the task or its program ran, so nobody knows which content the result is of"
+    )
 
 
 def checked(task: str, validate: Callable[[object], object] | None, value: object) -> object:

@@ -157,6 +157,7 @@ _ORDER = {
     "existence": 2,
     "file": 2,
     "listing": 2,
+    "module": 1,
     "status": 2,
     "variable": 2,
     "version": 3,

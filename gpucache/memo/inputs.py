@@ -1,4 +1,4 @@
-"""What a body read beside its arguments: files, directories' entries, environment variables, by name and by content.
+"""What a body read beside its arguments: files, directories' entries, environment variables, code that only data names.
 
 The key K of a call says nothing of them, since what a body reads is known only after it ran. So the record of a body that read
 something lies under a second key, made of K and the content of what was read; and under K lies a list of what such bodies read.
@@ -18,11 +18,12 @@ import msgspec
 from gpucache.digests import combine, file_digest, is_settled, stamp_of
 from gpucache.errors import GpuCacheError, StoreUnusable
 from gpucache.events import Degraded, hooks
+from gpucache.fingerprint import Project, texts_from
 from gpucache.memo.key import Parts
 from gpucache.store import Record, Store
 
 TABLE = "inputs"  # store/remote/receiving.py knows it, too, and the first four fields of an Input
-KINDS = ("existence", "file", "listing", "status", "variable")
+KINDS = ("existence", "file", "listing", "module", "status", "variable")
 ASKED = ("existence", "status")
 """What was asked of a file that was not opened: whether it is there, and as what; or its size and times."""
 LISTS_AT_MOST = 16
@@ -38,7 +39,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     """Something that a body read.
 
     Attributes:
-        kind: "file", "listing" (a directory's names), "variable", or one of ASKED.
+        kind: "file", "listing" (a directory's names), "module" (code that only data names, by its file), "variable", or one of ASKED.
         name: A path, below PROJECT or as the body gave it; a variable's name.
         digest: Of its content as it was read.
         shown: The content for people.
@@ -52,6 +53,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     stamp: tuple[int, int, int, int] | None = None
 
 
+_project = Project()
 _stat = os.stat  # as it is before anyone listens (asking.py)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[list[Input]]).decode
@@ -69,6 +71,9 @@ def look_at(kind: str, name: str, root: str) -> Input:
     try:
         if kind in ASKED:
             return _asked(kind, name, path)
+        if kind == "module":
+            shown = f"{os.path.basename(path)}, or what it imports,"
+            return Input(kind, name, combine(b"module", texts_from(path, _project).digest), shown)
         return _listing(name, path) if kind == "listing" else _file(name, path)
     except (OSError, GpuCacheError, ValueError) as problem:
         return Input(

@@ -15,13 +15,14 @@ import stat
 import sys
 import threading
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextvars import ContextVar, Token
 from typing import Any
 
-from gpucache.fingerprint import Project
+from gpucache.fingerprint import Project, file_of_module, name_of_file, texts_from
 from gpucache.fingerprint.project import stdlib_roots
-from gpucache.memo import _audit, asking
+from gpucache.memo import _audit, asking, by_name
+from gpucache.memo.frames import is_incidental, is_ours
 from gpucache.memo.inputs import ASKED, Input, key_with, lists_now, look_at, name_of, path_of
 from gpucache.memo.named_files import files_named, given_files, text_of, texts_in
 from gpucache.memo.randomness import states, used_since
@@ -92,6 +93,7 @@ class Watch:
         arguments: The call's arguments; files given as gpucache.File are content already.
         keepers: Code of functions that keep what they read.
         path_texts: Texts in the code that may name files, whole or in part.
+        components: Of the code that the call's key has.
     """
 
     def __init__(
@@ -99,14 +101,17 @@ class Watch:
         root: str,
         own: str,
         arguments: Iterable[object] = (),
+        *,
         keepers: frozenset[types.CodeType] = frozenset(),
         path_texts: Iterable[str] = (),
+        components: Container[str] = (),
     ) -> None:
-        self._root, self._keepers = root, keepers
+        self._root, self._keepers, self._components = root, keepers, components
         self._given = given_files(arguments)
         self._skipped = (*_NO_CONTENT, *stdlib_roots(), own + os.sep)
         self._inputs: dict[tuple[str, str], Input] = {}
         self._made: set[str] = set()
+        self._unproven: Input | None = None
         self._maybe = files_named(texts_in(arguments), path_texts)
         self._lock = threading.Lock()
         self._token: Token[Watch | None] | None = None
@@ -157,13 +162,16 @@ class Watch:
         return ("file", place[1]) not in found and os.path.abspath(path) not in self._made
 
     def changed(self) -> Input | None:
-        """An input that is not any more what it was when it was read, though not by the body's doing; None if all are."""
+        """An input that is not any more what it was when it was read, though not by the body's doing; None if all are.
+
+        Or code whose text says nothing of what ran, since it was changed after it was imported.
+        """
         for one in self._inputs.values():
             if one.kind in ("file", "listing") and os.path.abspath(path_of(one.name, self._root)) not in self._made:
                 now = look_at(one.kind, one.name, self._root)
                 if now.digest != one.digest:
                     return one
-        return None
+        return self._unproven
 
     def add(self, inputs: Iterable[Input]) -> None:
         """Count what someone else has read."""
@@ -179,7 +187,7 @@ class Watch:
 
     def read_path(self, kind: str, path: str, frame: types.FrameType | None) -> None:
         """A file was opened to be read, or a directory listed."""
-        if self._is_passed_over(path) or _is_incidental(frame):
+        if self._is_passed_over(path) or is_incidental(frame):
             return
         try:
             mode = os.stat(path).st_mode
@@ -196,8 +204,26 @@ class Watch:
     def read_variable(self, name: str, frame: types.FrameType) -> None:
         """A variable was looked up."""
         by_project = _project.has_file(frame.f_code.co_filename)
-        if (by_project or not (name in _WHERE_TO_RUN or name.startswith(_HOW_TO_RUN))) and not _is_incidental(frame):
+        if (by_project or not (name in _WHERE_TO_RUN or name.startswith(_HOW_TO_RUN))) and not is_incidental(frame):
             self._note("variable", name, frame)
+
+    def found_by_name(self, module: str, name: str, frame: types.FrameType) -> None:
+        """Data named code of a module: a pickle its class, a configuration its function. No code leads there that the key has.
+
+        Args:
+            module, name: As the data has them; an empty name for the module itself.
+        """
+        if not _project.has_module(module):
+            return
+        file = file_of_module(module)
+        if file is None or not os.path.isfile(file):
+            self.notes[f"data named {name or module} of {module}, which is in no file, and is not counted"] = None
+            return
+        label = f"code:{name_of_file(file)}"
+        if not (name and f"{label}.{name}" in self._components) and f"{label} (whole file)" not in self._components:
+            known = self._note("module", self._name(file), frame)
+            if not by_name.are_as_imported(texts_from(file, _project).files):
+                self._unproven = known
 
     def touched(self, path: str) -> None:
         """A file is given to someone who may read it, write it, or make it: it counts as the body leaves it."""
@@ -211,17 +237,18 @@ class Watch:
         with self._lock:
             self._made.add(os.path.abspath(path))
 
-    def _note(self, kind: str, name: str, frame: types.FrameType | None) -> None:
+    def _note(self, kind: str, name: str, frame: types.FrameType | None) -> Input:
         place = kind, name
         known = self._inputs.get(place)
         if known is None:
             known = look_at(kind, name, self._root)
             with self._lock:
                 known = self._inputs.setdefault(place, known)
-        while frame is not None and not _is_ours(frame):
+        while frame is not None and not is_ours(frame):
             if _project.has_file(frame.f_code.co_filename):
                 _by_code.setdefault(frame.f_code, {})[place] = known, self._root
             frame = frame.f_back
+        return known
 
     def _look(self, kind: str, path: str) -> Input:
         return look_at(kind, self._name(path), self._root)
@@ -294,6 +321,7 @@ def _install() -> None:
                 os.environ.__class__ = os.environb.__class__ = _Environ
                 _audit.install(_heard)
                 asking.install(_asked)
+                by_name.install(_imported)
 
 
 def _watches() -> list[Watch]:
@@ -350,13 +378,25 @@ def _asked(kind: str, path: object, frame: types.FrameType) -> None:
     if not _active or getattr(_busy, "now", False):
         return
     text = text_of(path)
-    if text is None or _is_ours(frame):
+    if text is None or is_ours(frame):
         return
     _busy.now = True
     try:
         if _project.has_file(frame.f_code.co_filename):
             for watch in _watches():
                 watch.asked(kind, text, frame)
+    finally:
+        _busy.now = False
+
+
+def _imported(module: str, frame: types.FrameType) -> None:
+    """A module was imported by its name. The project's own code that does so has it, or all of the project, in its fingerprint."""
+    if not _active or getattr(_busy, "now", False) or is_ours(frame) or _project.has_file(frame.f_code.co_filename):
+        return
+    _busy.now = True
+    try:
+        for watch in _watches():
+            watch.found_by_name(module, "", frame)
     finally:
         _busy.now = False
 
@@ -370,6 +410,7 @@ _UNSEEN = {
 _EVENTS = frozenset(
     {
         *("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "subprocess.Popen", "sqlite3.connect"),
+        "pickle.find_class",
         *_UNSEEN,
     }
 )
@@ -378,6 +419,10 @@ _EVENTS = frozenset(
 def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.FrameType) -> None:
     if event in _UNSEEN:
         watch.notes[_UNSEEN[event]] = None
+        return
+    if event == "pickle.find_class":
+        if not is_ours(frame):  # a value out of the store, whose key has the code
+            watch.found_by_name(arguments[0], arguments[1], frame)
         return
     if event == "subprocess.Popen":
         watch.notes["it runs a subprocess, whose own reads are not seen"] = None
@@ -414,40 +459,3 @@ def _is_written(flags: object) -> bool:
         return False
     new = os.O_TRUNC | os.O_EXCL
     return flags & os.O_ACCMODE == os.O_WRONLY or bool(flags & os.O_ACCMODE == os.O_RDWR and flags & new)
-
-
-def _is_incidental(frame: types.FrameType | None) -> bool:
-    """Whether this is an import, or a traceback's look at the source."""
-    while frame is not None and not _is_ours(frame):
-        file = frame.f_code.co_filename
-        if file.startswith(_IMPORTLIB):
-            return not _is_loaded_by_hand(frame)
-        if file.endswith(_SOURCE_READERS):
-            return not (file.endswith("linecache.py") and _is_inspected(frame))
-        frame = frame.f_back
-    return False
-
-
-def _is_loaded_by_hand(frame: types.FrameType) -> bool:
-    """Whether the body itself executes a module from its file (loader.exec_module): no import, whose code the key has."""
-    outermost, at = frame, frame.f_back
-    while at is not None and at.f_code.co_filename.startswith(_IMPORTLIB):
-        outermost, at = at, at.f_back
-    return outermost.f_code.co_name == "exec_module"
-
-
-def _is_ours(frame: types.FrameType) -> bool:
-    """Whether gpucache called from here: what lies above is not the body's doing."""
-    return str(frame.f_globals.get("__name__", "")).startswith("gpucache.")
-
-
-_IMPORTLIB = "<frozen importlib"
-_SOURCE_READERS = (f"{os.sep}linecache.py", f"{os.sep}tokenize.py")
-
-
-def _is_inspected(frame: types.FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename.endswith(f"{os.sep}inspect.py"):
-            return True
-        frame = frame.f_back
-    return False

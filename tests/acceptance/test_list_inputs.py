@@ -268,6 +268,82 @@ def test_22_files_and_directories(world: World, name: str) -> None:
     hold(world, OTHERS[name])
 
 
+PICKLED = "import pickle\nreturn [float(pickle.load(open('named.pkl', 'rb'))(1))]"
+CONFIGURED = (
+    "from importlib.metadata import EntryPoint\n"
+    "return [float(EntryPoint('x', open('named.txt').read(), 'y').load()(1))]"
+)
+NAMED_CODE = (
+    (
+        "named.py",
+        "",
+        "from under import BASE\n\ndef factor(x):\n    return x * 2.0 + BASE\n\ndef beside(x):\n    return x\n",
+    ),
+    ("under.py", "", "BASE = 1.0\n"),
+    ("apart.py", "", "import named\nX = 1\n"),
+    ("named.pkl", "", "cnamed\nfactor\n."),  # a pickle of protocol 0: the function by its name
+    ("named.txt", "", "named:factor"),
+)
+NAMED_BY_DATA: dict[str, Row] = {
+    f"{way}: {what}": row
+    for way, body in {"a pickle": PICKLED, "a configuration": CONFIGURED}.items()
+    for what, row in {
+        "the function": Row(
+            (("named.py", "x * 2.0", "x * 3.0"),),
+            "load",
+            ("named.py, or what it imports, changed",),
+            load(body, *NAMED_CODE),
+        ),
+        "what its module imports": Row(
+            (("under.py", "1.0", "5.0"),), "load", ("named.py, or what it imports, changed",), load(body, *NAMED_CODE)
+        ),
+        "what imports its module": free(("apart.py", "X = 1", "X = 2"), setup=load(body, *NAMED_CODE)),
+        "a comment": free(("named.py", "def beside", "# Beside.\ndef beside"), setup=load(body, *NAMED_CODE)),
+    }.items()
+}
+NAMED_BY_DATA["a pickle of what the code has, too: another function"] = free(
+    ("named.py", "    return x\n", "    return x + 1\n"),
+    setup=load("import named\n" + PICKLED.replace("return [", "return [named.factor(0) * 0 + "), *NAMED_CODE),
+)
+
+
+@pytest.mark.parametrize("name", NAMED_BY_DATA)
+def test_22_code_that_data_names(world: World, name: str) -> None:
+    """A class or function that a pickle or a configuration names counts with its module, and all that this imports."""
+    hold(world, NAMED_BY_DATA[name])
+
+
+STALE = """
+import pathlib, pickle, sys
+import named
+import gpucache as gpc
+
+@gpc.task
+def predict(x: float) -> float:
+    return pickle.loads(b"cnamed\\nfactor\\n.")(x)
+
+if sys.argv[1:] == ["edit"]:
+    file = pathlib.Path(named.__file__)
+    file.write_text(file.read_text().replace("2.0", "3.0"))
+print(predict(1.0))
+"""
+
+
+def test_22_code_that_was_edited_after_its_import_says_nothing(tmp_path: Path) -> None:
+    """A process that runs old code beside a new text leaves no answer behind under the new text."""
+    (tmp_path / "named.py").write_text("def factor(x):\n    return x * 2.0\n")
+    (tmp_path / "program.py").write_text(STALE)
+    environment = {**os.environ, "GPUCACHE_STORE": str(tmp_path / "store"), "GPUCACHE_RUNTIME": "inline"}
+
+    def run(*arguments: str) -> str:
+        program = [sys.executable, "-W", "ignore", "program.py", *arguments]
+        return subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert run("edit") == "2.0\n"
+    assert run() == "3.0\n"
+    assert run() == "3.0\n"
+
+
 def test_22_touched_file(world: World) -> None:
     """Another time, another inode: the content is the same, so nothing runs."""
     project = world.project(*load(WAYS["open"]))

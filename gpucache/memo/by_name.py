@@ -1,0 +1,90 @@
+"""Who imports a module by a name that is data: a library that makes what a configuration names (`_target_: models.Net`).
+
+importlib.import_module() raises an audit event only the first time a module is imported in a process, and libraries hold that
+function under names of their own. What it calls is told instead. (Pickles raise `pickle.find_class` for each class and
+function that they name, so they need nothing here.)
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+import types
+from collections.abc import Callable, Iterable
+from functools import wraps
+from importlib.util import resolve_name
+from typing import Any
+
+Heard = Callable[[str, types.FrameType], None]
+"""Gets the full name of the module, before it is imported, and the frame that asked for it."""
+
+
+def install(heard: Heard) -> None:
+    """Have all imports by import_module() told. Once in a process."""
+    bootstrap = getattr(importlib, "_bootstrap", None)
+    inner = getattr(bootstrap, "_gcd_import", None)
+    if inner is None:  # another Python than those that were looked at (3.11 to 3.14): then such imports are not seen
+        return
+
+    @wraps(inner)
+    def told(name: str, package: str | None = None, level: int = 0) -> Any:
+        caller = sys._getframe(1).f_back  # noqa: SLF001  # who called import_module is what is asked here
+        if caller is not None:
+            heard(resolve_name("." * level + name, package) if level else name, caller)
+        return inner(name, package, level)
+
+    bootstrap._gcd_import = told  # type: ignore[union-attr]  # noqa: SLF001  # as above
+
+
+def are_as_imported(files: Iterable[str]) -> bool:
+    """Whether what was imported from these files is what they say now: known of those that did not change since the program began.
+
+    Of others it is known if they were asked about before they were imported, as they are now.
+    """
+    imported = _imported_files()
+    for file in files:
+        try:
+            status = os.stat(file)
+        except OSError:
+            return False
+        stamp = status.st_ino, status.st_size, status.st_ctime_ns
+        if file not in imported:
+            _before_import[file] = stamp
+        elif status.st_ctime >= _inherited.get(file, _began) and _before_import.get(file) != stamp:
+            return False
+    return True
+
+
+def _imported_files() -> set[object]:
+    return {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+
+
+def _process_began() -> float:
+    """When this process began, Unix time in s; when this module was imported, where /proc does not say it (proc(5), field 22)."""
+    try:
+        with open("/proc/self/stat", encoding="ascii") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        ago_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        ago_s = 0.0
+    return time.time() - max(ago_s, 0.0) - _CLOCK_S
+
+
+def _was_forked() -> None:
+    """What was imported before the fork counts from when its process began; what comes now, from now on."""
+    global _began  # noqa: PLW0603  # of this process, of which there is one
+    for file in _imported_files():
+        if isinstance(file, str):
+            _inherited.setdefault(file, _began)
+    _began = time.time() - _CLOCK_S
+
+
+_CLOCK_S = 0.02
+"""So far may two clocks be apart: a process' beginning is told in hundredths of a second, a file's time in ticks of 4 ms."""
+
+_began = _process_began()
+_inherited: dict[str, float] = {}
+_before_import: dict[str, tuple[int, int, int]] = {}
+os.register_at_fork(after_in_child=_was_forked)
