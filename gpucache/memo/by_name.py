@@ -17,6 +17,8 @@ from functools import wraps
 from importlib.util import resolve_name
 from typing import Any
 
+from gpucache.memo.began import CLOCK_SLACK_NS, process_began_at_ns
+
 Heard = Callable[[str, types.FrameType], None]
 """Gets the full name of the module, before it is imported, and the frame that asked for it."""
 
@@ -52,7 +54,7 @@ def are_as_imported(files: Iterable[str]) -> bool:
         stamp = status.st_ino, status.st_size, status.st_ctime_ns
         if file not in imported:
             _before_import[file] = stamp
-        elif status.st_ctime >= _inherited.get(file, _began) and _before_import.get(file) != stamp:
+        elif status.st_ctime_ns >= _inherited.get(file, _began_at_ns) and _before_import.get(file) != stamp:
             return False
     return True
 
@@ -61,30 +63,16 @@ def _imported_files() -> set[object]:
     return {getattr(module, "__file__", None) for module in list(sys.modules.values())}
 
 
-def _process_began() -> float:
-    """When this process began, Unix time in s; when this module was imported, where /proc does not say it (proc(5), field 22)."""
-    try:
-        with open("/proc/self/stat", encoding="ascii") as file:
-            ticks = int(file.read().rpartition(")")[2].split()[19])
-        ago_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        ago_s = 0.0
-    return time.time() - max(ago_s, 0.0) - _CLOCK_S
-
-
 def _was_forked() -> None:
     """What was imported before the fork counts from when its process began; what comes now, from now on."""
-    global _began  # noqa: PLW0603  # of this process, of which there is one
+    global _began_at_ns  # noqa: PLW0603  # of this process, of which there is one
     for file in _imported_files():
         if isinstance(file, str):
-            _inherited.setdefault(file, _began)
-    _began = time.time() - _CLOCK_S
+            _inherited.setdefault(file, _began_at_ns)
+    _began_at_ns = time.time_ns() - CLOCK_SLACK_NS
 
 
-_CLOCK_S = 0.02
-"""So far may two clocks be apart: a process' beginning is told in hundredths of a second, a file's time in ticks of 4 ms."""
-
-_began = _process_began()
-_inherited: dict[str, float] = {}
+_began_at_ns = process_began_at_ns()
+_inherited: dict[str, int] = {}
 _before_import: dict[str, tuple[int, int, int]] = {}
 os.register_at_fork(after_in_child=_was_forked)

@@ -30,9 +30,10 @@ import cloudpickle
 import msgspec
 
 from gpucache.events import Degraded, hooks
+from gpucache.memo.began import CLOCK_SLACK_NS
 from gpucache.workers.messages import Module
 from gpucache.workers.proof import matches
-from gpucache.workers.watch import CLOCK_SLACK_NS, the_watch, watch
+from gpucache.workers.watch import the_watch, watch
 
 
 @dataclass(frozen=True, slots=True)
