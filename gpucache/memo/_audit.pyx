@@ -6,6 +6,7 @@ PySys_AddAuditHook (PEP 578), no policy: what matters is decided by the callback
 """
 
 from cpython.object cimport PyObject
+from libc.string cimport strcmp
 
 
 cdef extern from "Python.h":
@@ -17,11 +18,12 @@ cdef object callback = None
 
 
 cdef int heard(const char *event, PyObject *arguments, void *data) noexcept:
-    # "open", "os.*", "pickle.*", "s*" (sqlite3, socket, subprocess, and sys.*, which are rare)
+    # "open", "os.*", "pickle.*", "ctypes.dlopen", "s*" (sqlite3, socket, subprocess, and sys.*, which are rare)
     if not (
         (event[0] == b"o" and ((event[1] == b"p" and event[2] == b"e") or (event[1] == b"s" and event[2] == b".")))
         or (event[0] == b"s" and event[1] != b"y")
         or (event[0] == b"p" and event[1] == b"i")
+        or (event[0] == b"c" and strcmp(event, "ctypes.dlopen") == 0)
     ):
         return 0
     if callback is None or arguments == NULL:

@@ -1,7 +1,7 @@
 """Who asks whether a file is there, how large it is, or when it was changed, without opening it.
 
-os.stat, os.lstat and os.access raise no audit event, and all that asks (os.path, pathlib) goes through them, by their names in
-`os`. So those names are bound to functions that tell first; what they return is what it was.
+os.stat and its kin raise no audit event, and all that asks (os.path, pathlib, glob) goes through them, by their names in `os`.
+So those names are bound to functions that tell first; what they return is what it was.
 """
 
 from __future__ import annotations
@@ -14,20 +14,34 @@ from functools import wraps
 from typing import Any
 
 Heard = Callable[[str, Any, types.FrameType], None]
-"""Gets the kind of input ("existence" or "status"), the path as it was given, and the frame that asked."""
+"""Gets the question (questions.py), the path as it was given, and the frame that asked."""
 
-_EXISTENCE = frozenset({"access", "exists", "lexists", "isfile", "isdir", "islink", "is_file", "is_dir", "is_symlink"})
+REAL_PATH = "real path"
+"""Asked of each directory on the way: of those that are no links there is nothing to say."""
+
+_QUESTIONS = {
+    **dict.fromkeys(("exists", "isfile", "isdir", "is_file", "is_dir"), "existence"),
+    **dict.fromkeys(("lexists", "islink", "is_symlink", "readlink"), "link"),
+    **dict.fromkeys(("realpath", "resolve"), REAL_PATH),
+    "access": "mode",
+    "getsize": "size",
+}
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _ASKERS = (
     "<frozen genericpath>",  # since Python 3.11
     "<frozen posixpath>",
     *(_LIBRARY + name for name in ("genericpath.py", "posixpath.py", "pathlib")),
 )
+_FOR_OTHERS = tuple(_LIBRARY + name for name in ("glob.py", "filecmp.py"))
+"""They ask for whoever calls them; what they ask is what os.path is asked."""
+
+
+_readlink = os.readlink
 
 
 def install(heard: Heard) -> None:
     """Have all questions told. Once in a process."""
-    for name in ("stat", "lstat", "access"):
+    for name in ("stat", "lstat", "fstat", "access", "readlink"):
         function = getattr(os, name)
         asked = _telling(name, function, heard)
         setattr(os, name, asked)
@@ -42,7 +56,21 @@ def _telling(name: str, function: Callable[..., Any], heard: Heard) -> Callable[
         question, frame = name, sys._getframe(1)  # noqa: SLF001  # who asks is what is asked here
         while frame.f_code.co_filename.startswith(_ASKERS) and frame.f_back is not None:
             question, frame = frame.f_code.co_name, frame.f_back
-        heard("existence" if question in _EXISTENCE else "status", path, frame)
+        while frame.f_code.co_filename.startswith(_FOR_OTHERS) and frame.f_back is not None:
+            frame = frame.f_back
+        heard(_QUESTIONS.get(question, "status"), _place(path, kwargs.get("dir_fd")), frame)
         return function(path, *args, **kwargs)
 
     return asked
+
+
+def _place(path: Any, directory: int | None) -> Any:
+    """The path that is meant: of an open file, or below an open directory."""
+    try:
+        if isinstance(path, int):
+            return _readlink(f"/proc/self/fd/{path}")
+        if directory is not None:
+            return os.path.join(_readlink(f"/proc/self/fd/{directory}"), os.fsdecode(path))
+    except (OSError, TypeError, ValueError):
+        pass  # the question will fail as well
+    return path

@@ -7,8 +7,9 @@ function that they name, so they need nothing here.)
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
+import struct
 import sys
 import time
 import types
@@ -17,7 +18,7 @@ from functools import wraps
 from importlib.util import resolve_name
 from typing import Any
 
-from gpucache.memo.began import CLOCK_SLACK_NS, process_began_at_ns
+from gpucache.began import CLOCK_SLACK_NS, process_began_at_ns
 
 Heard = Callable[[str, types.FrameType], None]
 """Gets the full name of the module, before it is imported, and the frame that asked for it."""
@@ -56,7 +57,22 @@ def are_as_imported(files: Iterable[str]) -> bool:
             _before_import[file] = stamp
         elif status.st_ctime_ns >= _inherited.get(file, _began_at_ns) and _before_import.get(file) != stamp:
             return False
+        if _has_bytecode_of_before(file, status):
+            return False
     return True
+
+
+def _has_bytecode_of_before(file: str, status: os.stat_result) -> bool:
+    """Whether Python may import bytecode that was made before the file's last edit: it compares whole seconds and the size."""
+    try:
+        with open(importlib.util.cache_from_source(file), "rb") as bytecode:
+            header, made_at_ns = bytecode.read(16), os.fstat(bytecode.fileno()).st_mtime_ns
+    except (OSError, NotImplementedError):
+        return False
+    flags, second, size = struct.unpack("<4xLLL", header.ljust(16, b"\0"))
+    if flags or (second, size) != (int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF):
+        return False
+    return status.st_mtime_ns >= made_at_ns - CLOCK_SLACK_NS
 
 
 def _imported_files() -> set[object]:

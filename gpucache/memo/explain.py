@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gpucache.memo import sources
 from gpucache.memo.inputs import PROJECT, lists_now, lookup, parts_of_inputs, without_inputs
 from gpucache.memo.key import Parts
+from gpucache.memo.questions import ASKED
 from gpucache.memo.sources import CodeChange
 from gpucache.store import Record, Store
 
@@ -154,11 +155,10 @@ _ORDER = {
     "const": 1,
     "closure": 1,
     "arg": 2,
-    "existence": 2,
     "file": 2,
     "listing": 2,
     "module": 1,
-    "status": 2,
+    **dict.fromkeys(ASKED, 2),
     "variable": 2,
     "version": 3,
     "package": 4,
@@ -174,9 +174,8 @@ _KINDS = {
     "environment": Kind.ENVIRONMENT,
     "resident": Kind.RESIDENT,
     "file": Kind.FILE,
-    "existence": Kind.FILE,
     "listing": Kind.FILE,
-    "status": Kind.FILE,
+    **dict.fromkeys(ASKED, Kind.FILE),
     "variable": Kind.VARIABLE,
 }
 

@@ -20,12 +20,11 @@ from gpucache.errors import GpuCacheError, StoreUnusable
 from gpucache.events import Degraded, hooks
 from gpucache.fingerprint import Project, texts_from
 from gpucache.memo.key import Parts
+from gpucache.memo.questions import ASKED, ask
 from gpucache.store import Record, Store
 
 TABLE = "inputs"  # store/remote/receiving.py knows it, too, and the first four fields of an Input
-KINDS = ("existence", "file", "listing", "module", "status", "variable")
-ASKED = ("existence", "status")
-"""What was asked of a file that was not opened: whether it is there, and as what; or its size and times."""
+KINDS = ("file", "listing", "module", "variable", *ASKED)
 LISTS_AT_MOST = 16
 """Kept for one key: a body that reads another set of files each time would fill the store with them."""
 
@@ -39,7 +38,8 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     """Something that a body read.
 
     Attributes:
-        kind: "file", "listing" (a directory's names), "module" (code that only data names, by its file), "variable", or one of ASKED.
+        kind: "file", "listing" (a directory's names), "module" (code that only data names, by its file), "variable", or one of ASKED
+            (questions.py).
         name: A path, below PROJECT or as the body gave it; a variable's name.
         digest: Of its content as it was read.
         shown: The content for people.
@@ -70,7 +70,7 @@ def look_at(kind: str, name: str, root: str) -> Input:
     path = path_of(name, root)
     try:
         if kind in ASKED:
-            return _asked(kind, name, path)
+            return Input(kind, name, *ask(kind, path))
         if kind == "module":
             shown = f"{os.path.basename(path)}, or what it imports,"
             return Input(kind, name, combine(b"module", texts_from(path, _project).digest), shown)
@@ -202,16 +202,6 @@ def _file(name: str, path: str) -> Input:
         return _listing(name, path)
     stamp = stamp_of(status) if is_settled(status) else None
     return Input("file", name, combine(b"content", file_digest(Path(path))), f"{status.st_size:,} bytes", stamp)
-
-
-def _asked(kind: str, name: str, path: str) -> Input:
-    status = _stat(path)
-    sort = stat.S_IFMT(status.st_mode)
-    shown = {stat.S_IFREG: "a file", stat.S_IFDIR: "a directory"}.get(sort, "there")
-    if kind == "existence":
-        return Input(kind, name, combine(b"there", sort.to_bytes(4, "big")), shown)
-    told = combine(b"status", repr((sort, status.st_size, status.st_mtime_ns)).encode())
-    return Input(kind, name, told, f"{shown} of {status.st_size:,} bytes")
 
 
 def _listing(name: str, path: str) -> Input:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
 
 from gpucache.digests import File
 from gpucache.fingerprint.path_texts import LONGEST
@@ -37,6 +38,14 @@ def files_named(arguments: Iterable[str], texts: Iterable[str]) -> list[str]:
             elif text not in (".", "..") and len(directories) < _DIRECTORIES_AT_MOST and os.path.isdir(path):
                 directories.append(path)
     return list(found)
+
+
+def database_files(name: str) -> Iterator[str]:
+    """The files of the database that sqlite3.connect() opens: its own, and what was not brought into that yet."""
+    path = unquote(name[5:].partition("?")[0]) if name.startswith("file:") else name
+    path = path.removeprefix("//localhost").removeprefix("//")
+    yield path
+    yield from (path + suffix for suffix in ("-wal", "-journal") if os.path.isfile(path + suffix))
 
 
 def texts_in(values: Iterable[object]) -> list[str]:

@@ -23,8 +23,9 @@ from gpucache.fingerprint import Project, file_of_module, name_of_file, texts_fr
 from gpucache.fingerprint.project import stdlib_roots
 from gpucache.memo import _audit, asking, by_name
 from gpucache.memo.frames import is_incidental, is_ours
-from gpucache.memo.inputs import ASKED, Input, key_with, lists_now, look_at, name_of, path_of
-from gpucache.memo.named_files import files_named, given_files, text_of, texts_in
+from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, path_of
+from gpucache.memo.named_files import database_files, files_named, given_files, text_of, texts_in
+from gpucache.memo.questions import ASKED, IN_CONTENT, is_link
 from gpucache.memo.randomness import states, used_since
 from gpucache.store import Store
 
@@ -67,7 +68,8 @@ _WHERE_TO_RUN = frozenset(
 )
 """Variables that a library may look up without the result depending on them. The project's own code counts whatever it reads."""
 
-_NO_CONTENT = ("/proc/", "/sys/", "/dev/")
+_NO_CONTENT = ("/proc/", "/sys/")
+_DEVICES, _MEMORY = "/dev/", "/dev/shm/"  # noqa: S108  # the second has files like any other
 _STRINGS_AT_MOST = 1000
 _SUBSCRIPT = {dis.opmap[name] for name in ("BINARY_SUBSCR", "BINARY_OP") if name in dis.opmap}
 
@@ -111,6 +113,7 @@ class Watch:
         self._skipped = (*_NO_CONTENT, *stdlib_roots(), own + os.sep)
         self._inputs: dict[tuple[str, str], Input] = {}
         self._made: set[str] = set()
+        self._added_to: set[str] = set()
         self._unproven: Input | None = None
         self._maybe = files_named(texts_in(arguments), path_texts)
         self._lock = threading.Lock()
@@ -159,7 +162,8 @@ class Watch:
     def _counts(self, place: tuple[str, str], found: dict[tuple[str, str], Input]) -> bool:
         """Whether a question about a file says more than the other inputs do. What the body made itself, it made."""
         path = path_of(place[1], self._root)
-        return ("file", place[1]) not in found and os.path.abspath(path) not in self._made
+        is_known = place[0] in IN_CONTENT and ("file", place[1]) in found
+        return not is_known and os.path.abspath(path) not in self._made
 
     def changed(self) -> Input | None:
         """An input that is not any more what it was when it was read, though not by the body's doing; None if all are.
@@ -169,7 +173,7 @@ class Watch:
         for one in self._inputs.values():
             if one.kind in ("file", "listing") and os.path.abspath(path_of(one.name, self._root)) not in self._made:
                 now = look_at(one.kind, one.name, self._root)
-                if now.digest != one.digest:
+                if now.digest != one.digest and os.path.abspath(path_of(one.name, self._root)) not in self._added_to:
                     return one
         return self._unproven
 
@@ -187,7 +191,11 @@ class Watch:
 
     def read_path(self, kind: str, path: str, frame: types.FrameType | None) -> None:
         """A file was opened to be read, or a directory listed."""
-        if self._is_passed_over(path) or is_incidental(frame):
+        if self._is_passed_over(path):
+            path = os.path.realpath(path)  # the body made a link, or a directory of links, to what it did not make
+            if self._is_passed_over(path):
+                return
+        if is_incidental(frame):
             return
         try:
             mode = os.stat(path).st_mode
@@ -197,7 +205,11 @@ class Watch:
             self._note(kind, self._name(path), frame)
 
     def asked(self, kind: str, path: str, frame: types.FrameType) -> None:
-        """The project's own code asked about a file, and did not open it."""
+        """The project's own code asked about a file."""
+        if kind == asking.REAL_PATH:
+            if not is_link(path) or self._root.startswith(path):
+                return  # where the project lies says nothing
+            kind = "link"
         if not self._is_passed_over(path):
             self._note(kind, self._name(path), frame)
 
@@ -232,6 +244,14 @@ class Watch:
         else:
             self.made(path)
 
+    def written(self, path: str, flags: int) -> None:
+        """A file is opened to be written to. What was in it stays, where it is neither new nor emptied, and may be read later."""
+        if flags & (os.O_TRUNC | os.O_EXCL) or not os.path.lexists(path):
+            self.made(path)
+        else:
+            with self._lock:
+                self._added_to.add(os.path.abspath(path))
+
     def made(self, path: str) -> None:
         """A file or a directory is written."""
         with self._lock:
@@ -260,6 +280,8 @@ class Watch:
 
     def _is_passed_over(self, path: str) -> bool:
         absolute = os.path.abspath(path)
+        if absolute.startswith(_DEVICES) and not absolute.startswith(_MEMORY):
+            return True
         if absolute.startswith(self._skipped) or "/site-packages/" in absolute or "/dist-packages/" in absolute:
             return True
         above = absolute
@@ -409,7 +431,8 @@ _UNSEEN = {
 }
 _EVENTS = frozenset(
     {
-        *("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "subprocess.Popen", "sqlite3.connect"),
+        *("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.link", "os.symlink", "ctypes.dlopen"),
+        *("subprocess.Popen", "sqlite3.connect"),
         "pickle.find_class",
         *_UNSEEN,
     }
@@ -431,15 +454,29 @@ def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.Fra
         return
     path = text_of(arguments[1] if event == "os.rename" else arguments[0])
     if event in ("os.listdir", "os.scandir"):
-        watch.read_path("listing", path or _path_of_descriptor(arguments[0]), frame)
-    elif path is None:
-        return
-    elif event == "sqlite3.connect":
-        watch.touched(path)
-    elif event in ("os.mkdir", "os.rename") or (event == "open" and _is_written(arguments[2])):
-        watch.made(path)
-    else:
-        watch.read_path("file", _source_of(path), frame)
+        # Who asks for entries himself may ask them for their sizes and times, unheard.
+        kind = "entries" if event == "os.scandir" and _project.has_file(frame.f_code.co_filename) else "listing"
+        watch.read_path(kind, path or _path_of_descriptor(arguments[0]), frame)
+    elif path is not None:
+        _tell_of_file(watch, event, path, arguments, frame)
+
+
+def _tell_of_file(watch: Watch, event: str, path: str, arguments: tuple[Any, ...], frame: types.FrameType) -> None:
+    match event:
+        case "sqlite3.connect":
+            for part in database_files(path):
+                watch.touched(part)
+        case "os.rename":
+            watch.made(path)
+        case "os.mkdir":
+            if not os.path.lexists(path):  # it is said before it fails
+                watch.made(path)
+        case "open" if _is_written(arguments[2]):
+            watch.written(path, arguments[2])
+        case "ctypes.dlopen" if os.sep not in path:
+            return  # the system's library of that name
+        case _:  # of a link, what it leads to: under its new name, which the body made, nobody hears of it
+            watch.read_path("file", _source_of(path), frame)
 
 
 def _source_of(path: str) -> str:

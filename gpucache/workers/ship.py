@@ -29,8 +29,8 @@ from importlib.machinery import ModuleSpec
 import cloudpickle
 import msgspec
 
+from gpucache.began import CLOCK_SLACK_NS
 from gpucache.events import Degraded, hooks
-from gpucache.memo.began import CLOCK_SLACK_NS
 from gpucache.workers.messages import Module
 from gpucache.workers.proof import matches
 from gpucache.workers.watch import the_watch, watch

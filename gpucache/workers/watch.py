@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from gpucache.memo.began import process_began_at_ns
+from gpucache.began import process_began_at_ns
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec

@@ -5,7 +5,9 @@ Before, after and back in real processes, on one store; the files lie in the pro
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -268,6 +270,48 @@ def test_22_files_and_directories(world: World, name: str) -> None:
     hold(world, OTHERS[name])
 
 
+AROUND = {  # setup beside data.txt, the body, the edit
+    "below a directory that is there already": (
+        "os.makedirs('data', exist_ok=True)\nreturn [float(open('data/a.txt').read())]",
+        ("data/a.txt", "1", "7"),
+    ),
+    "after it was added to": (
+        "with open('data.txt', 'a') as f:\n    f.write('')\nreturn [float(x) for x in open('data.txt')]",
+        ("data.txt", "2", "3"),
+    ),
+    "through a link that the body made": (
+        (
+            "import tempfile\nwith tempfile.TemporaryDirectory() as d:\n    os.symlink(os.path.abspath('data.txt'), d + '/x')\n"
+            "    return [float(x) for x in open(d + '/x')]"
+        ),
+        ("data.txt", "2", "3"),
+    ),
+    "below a link to a directory": (
+        (
+            "import tempfile\nwith tempfile.TemporaryDirectory() as d:\n    os.symlink(os.path.abspath('data'), d + '/x')\n"
+            "    return [float(open(d + '/x/a.txt').read())]"
+        ),
+        ("data/a.txt", "1", "7"),
+    ),
+    "its size among entries": (
+        "return [float(sum(e.stat().st_size for e in os.scandir('data')))]",
+        ("data/a.txt", "1", "17"),
+    ),
+    "a name in the middle of a pattern": (
+        "return [float(len(glob.glob('*/a.txt')))]",
+        ("data2/a.txt", "", "1"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_22_files_reached_in_a_roundabout_way(world: World, name: str) -> None:
+    """What the body makes around a file, a directory or a link, does not hide what it did not make."""
+    body, edit = AROUND[name]
+
+    hold(world, Row((edit,), "load", ("file data",), setup=load(body, ("data2/b.txt", "", "1"))))
+
+
 PICKLED = "import pickle\nreturn [float(pickle.load(open('named.pkl', 'rb'))(1))]"
 CONFIGURED = (
     "from importlib.metadata import EntryPoint\n"
@@ -333,15 +377,35 @@ def test_22_code_that_was_edited_after_its_import_says_nothing(tmp_path: Path) -
     """A process that runs old code beside a new text leaves no answer behind under the new text."""
     (tmp_path / "named.py").write_text("def factor(x):\n    return x * 2.0\n")
     (tmp_path / "program.py").write_text(STALE)
-    environment = {**os.environ, "GPUCACHE_STORE": str(tmp_path / "store"), "GPUCACHE_RUNTIME": "inline"}
 
-    def run(*arguments: str) -> str:
-        program = [sys.executable, "-W", "ignore", "program.py", *arguments]
-        return subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert run_stale(tmp_path, "-B", "program.py", "edit") == "2.0\n"
+    assert run_stale(tmp_path, "-B", "program.py") == "3.0\n"
+    assert run_stale(tmp_path, "-B", "program.py") == "3.0\n"
 
-    assert run("edit") == "2.0\n"
-    assert run() == "3.0\n"
-    assert run() == "3.0\n"
+
+def test_22_bytecode_of_before_an_edit_in_the_same_second_says_nothing(tmp_path: Path) -> None:
+    """Where Python itself runs old bytecode beside a new text of the same second and size, that answer is not kept."""
+    named = tmp_path / "named.py"
+    named.write_text("def factor(x):\n    return x * 2.0\n")
+    (tmp_path / "program.py").write_text(STALE)
+    second = int(named.stat().st_mtime) - 100
+    os.utime(named, (second, second))
+    py_compile.compile(str(named))
+    os.utime(importlib.util.cache_from_source(str(named)), (second + 0.4, second + 0.4))
+    named.write_text(named.read_text().replace("2.0", "3.0"))
+    os.utime(named, (second + 0.8, second + 0.8))
+
+    assert run_stale(tmp_path, "program.py") == "2.0\n"  # what Python has made of it
+    os.utime(named, (second + 2, second + 2))
+    assert run_stale(tmp_path, "program.py") == "3.0\n"
+
+
+def run_stale(folder: Path, *arguments: str) -> str:
+    """What the program prints, run in a process of its own."""
+    environment = {**os.environ, "GPUCACHE_STORE": str(folder / "store"), "GPUCACHE_RUNTIME": "inline"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    program = [sys.executable, "-W", "ignore", *arguments]
+    return subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_22_touched_file(world: World) -> None:

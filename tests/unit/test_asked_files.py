@@ -119,3 +119,51 @@ def test_the_functions_still_do_what_they_did(tmp_path: Path) -> None:
     assert os.stat in os.supports_fd
     with pytest.raises(FileNotFoundError, match="nowhere"):
         os.stat("nowhere")
+
+
+@gpc.task
+def newest(names: tuple[str, ...]) -> str:
+    read = {name: Path(name).read_text() for name in names}
+    return read[max(read, key=os.path.getmtime)]
+
+
+def test_times_count_beside_content(tmp_path: Path) -> None:
+    """A file that is read and asked for its time counts by both."""
+    for name, at in (("a", 100), ("b", 200)):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (at, at))
+    assert newest(("a", "b")) == "b"
+    assert ran(lambda: newest(("a", "b"))) == ("b", False)
+    os.utime(tmp_path / "a", (300, 300))
+    assert newest(("a", "b")) == "a"
+
+
+@gpc.task
+def where(name: str) -> str:
+    return Path(name).resolve().name
+
+
+def test_where_a_link_leads(tmp_path: Path) -> None:
+    """A link that is looked through counts by where it leads."""
+    for version in ("v1", "v2"):
+        (tmp_path / version).mkdir()
+    (tmp_path / "current").symlink_to("v1")
+    assert where("current") == "v1"
+    assert ran(lambda: where("current")) == ("v1", False)
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to("v2")
+    assert where("current") == "v2"
+
+
+@gpc.task
+def mode(name: str) -> bool:
+    return bool(os.stat(name).st_mode & 0o100)
+
+
+def test_who_may_run_it(tmp_path: Path) -> None:
+    """A file's mode is part of what os.stat() tells."""
+    (tmp_path / "tool").write_text("")
+    (tmp_path / "tool").chmod(0o644)
+    assert mode("tool") is False
+    (tmp_path / "tool").chmod(0o755)
+    assert mode("tool") is True

@@ -54,7 +54,7 @@ CLOCK = {
     "ledger/ledger.py": "a run's id begins with its time",
     "store/upkeep.py": "how old a record or a stray file is",
     "runtime/pools.py": "when a pool's state was written, for people",
-    "memo/began.py": "when this process began",
+    "began.py": "when this process began",
     "memo/by_name.py": "whether a source file is younger than this process",
     "workers/watch.py": "whether a source file is younger than this process",
     "telemetry/from_nvml.py": "when a reading was taken",
