@@ -16,6 +16,7 @@ import sys
 import types
 from typing import Any
 
+from gpucache.codec import code_file
 from gpucache.digests import hash128
 
 # fmt: off
@@ -35,9 +36,7 @@ def reduced(cls: type) -> tuple[Any, ...] | None:
     """
     if cls.__module__ != "__main__" or "<" in cls.__qualname__:
         return None
-    import cloudpickle
-
-    return _resolved, (cls.__qualname__, _says(cls), cloudpickle.dumps(cls, protocol=5))
+    return _resolved, (cls.__qualname__, _says(cls), code_file.dumps(cls))
 
 
 def _resolved(qualname: str, says: bytes, twin: bytes) -> Any:

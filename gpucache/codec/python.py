@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from gpucache.codec import main_class, tensor
+from gpucache.codec import code_file, main_class, tensor
 from gpucache.codec.kinds import BULK_FROM_BYTES, Encoded, OpenPart, type_name
 from gpucache.digests import File
 from gpucache.digests.of_objects import forgotten
@@ -110,7 +110,9 @@ def _pickler() -> Any:
         import cloudpickle
 
         class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-            """cloudpickle's, with our refusals and our ways for tensors and the main file's classes."""
+            """cloudpickle's, with our refusals and our ways for code, tensors and the main file's classes."""
+
+            dispatch_table = code_file.dispatch_table()
 
             def __init__(self, sink: io.BytesIO, buffer_callback: Callable[[pickle.PickleBuffer], bool]) -> None:
                 super().__init__(sink, protocol=5, buffer_callback=buffer_callback)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 import msgspec
 
+from gpucache.codec import code_file
 from gpucache.codec.main_class import evaluated_annotations
 from gpucache.errors import NotIdentifiable, NotStorable, RemoteError, RemoteTraceback, StoreFull, StoreUnusable
 
@@ -142,6 +143,8 @@ def loads(data: bytes | memoryview, store: Store | None = None) -> Any:  # whate
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    dispatch_table = code_file.dispatch_table()
+
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, memoryview):
             raise pickle.PicklingError("a memoryview would arrive as bytes; pass bytes(...) of it")
