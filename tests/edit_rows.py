@@ -75,6 +75,21 @@ def expected_bodies(row: Row) -> list[str]:
     return list(TASKS[TASKS.index(roots[0]) :])
 
 
+def load(body: str, *more: Edit) -> tuple[Edit, ...]:
+    """`load` with another body, and a file that it may read."""
+    lines = body.replace("\n", "\n    ")
+    old = "    return [float(i) for i in range(n + 1)]"
+    start = "import gpucache as gpc\n"
+    imports = "import csv, glob, json, os, pathlib, subprocess, sys, threading\nfrom pathlib import Path\nimport numpy as np\n"
+    return (
+        ("pipeline.py", old, f"    {lines}"),
+        ("pipeline.py", start, start + imports),
+        ("data.txt", "", "1\n2\n"),
+        ("data/a.txt", "", "1\n"),
+        *more,
+    )
+
+
 def hold(world: World, row: Row) -> None:
     """Three processes: before, after (planned, then run), and back."""
     for _, _, text in row.setup:

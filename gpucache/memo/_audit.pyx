@@ -18,12 +18,13 @@ cdef object callback = None
 
 
 cdef int heard(const char *event, PyObject *arguments, void *data) noexcept:
-    # "open", "os.*", "pickle.*", "ctypes.dlopen", "s*" (sqlite3, socket, subprocess, and sys.*, which are rare)
+    # "open", "os.*", "pickle.*", "ctypes.dlopen", "import", "s*" (sqlite3, socket, subprocess, and sys.*, which are rare)
     if not (
         (event[0] == b"o" and ((event[1] == b"p" and event[2] == b"e") or (event[1] == b"s" and event[2] == b".")))
         or (event[0] == b"s" and event[1] != b"y")
         or (event[0] == b"p" and event[1] == b"i")
         or (event[0] == b"c" and strcmp(event, "ctypes.dlopen") == 0)
+        or (event[0] == b"i" and strcmp(event, "import") == 0)
     ):
         return 0
     if callback is None or arguments == NULL:

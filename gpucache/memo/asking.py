@@ -16,6 +16,9 @@ from typing import Any
 Heard = Callable[[str, Any, types.FrameType], None]
 """Gets the question (questions.py), the path as it was given, and the frame that asked."""
 
+Opened = Callable[[str, int, types.FrameType], None]
+"""Gets the path, the flags, and the frame that opens."""
+
 REAL_PATH = "real path"
 """Asked of each directory on the way: of those that are no links there is nothing to say."""
 
@@ -36,11 +39,13 @@ _FOR_OTHERS = tuple(_LIBRARY + name for name in ("glob.py", "filecmp.py"))
 """They ask for whoever calls them; what they ask is what os.path is asked."""
 
 
-_readlink = os.readlink
+_readlink, _open = os.readlink, os.open
+_WHICH = _LIBRARY + "shutil.py"
 
 
-def install(heard: Heard) -> None:
-    """Have all questions told. Once in a process."""
+def install(heard: Heard, opened: Opened) -> None:
+    """Have all questions told, and what is opened below an open directory. Once in a process."""
+    _tell_of_opens(opened)
     for name in ("stat", "lstat", "fstat", "access", "readlink"):
         function = getattr(os, name)
         asked = _telling(name, function, heard)
@@ -56,12 +61,33 @@ def _telling(name: str, function: Callable[..., Any], heard: Heard) -> Callable[
         question, frame = name, sys._getframe(1)  # noqa: SLF001  # who asks is what is asked here
         while frame.f_code.co_filename.startswith(_ASKERS) and frame.f_back is not None:
             question, frame = frame.f_code.co_name, frame.f_back
-        while frame.f_code.co_filename.startswith(_FOR_OTHERS) and frame.f_back is not None:
+        while _asks_for_others(frame.f_code) and frame.f_back is not None:
             frame = frame.f_back
         heard(_QUESTIONS.get(question, "status"), _place(path, kwargs.get("dir_fd")), frame)
         return function(path, *args, **kwargs)
 
     return asked
+
+
+def _asks_for_others(code: types.CodeType) -> bool:
+    file = code.co_filename
+    return file.startswith(_FOR_OTHERS) or (file == _WHICH and code.co_name in ("which", "_access_check"))
+
+
+def _tell_of_opens(opened: Opened) -> None:
+    """os.open() below a directory's descriptor: its audit event does not say which directory."""
+
+    @wraps(_open)
+    def told(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if dir_fd is None:
+            return _open(path, flags, mode)
+        place = _place(path, dir_fd)
+        if isinstance(place, str):
+            opened(place, flags, sys._getframe(1))  # noqa: SLF001  # who opens is what is asked here
+        return _open(path, flags, mode, dir_fd=dir_fd)
+
+    os.open = told
+    os.supports_dir_fd.add(told)
 
 
 def _place(path: Any, directory: int | None) -> Any:

@@ -24,8 +24,9 @@ Heard = Callable[[str, types.FrameType], None]
 """Gets the full name of the module, before it is imported, and the frame that asked for it."""
 
 
-def install(heard: Heard) -> None:
-    """Have all imports by import_module() told. Once in a process."""
+def install(imported: Heard, sought: Heard) -> None:
+    """Have all imports by import_module() told, and who asks by find_spec() whether a module is there. Once in a process."""
+    _tell_of_searches(sought)
     bootstrap = getattr(importlib, "_bootstrap", None)
     inner = getattr(bootstrap, "_gcd_import", None)
     if inner is None:  # another Python than those that were looked at (3.11 to 3.14): then such imports are not seen
@@ -35,10 +36,25 @@ def install(heard: Heard) -> None:
     def told(name: str, package: str | None = None, level: int = 0) -> Any:
         caller = sys._getframe(1).f_back  # noqa: SLF001  # who called import_module is what is asked here
         if caller is not None:
-            heard(resolve_name("." * level + name, package) if level else name, caller)
+            imported(resolve_name("." * level + name, package) if level else name, caller)
         return inner(name, package, level)
 
     bootstrap._gcd_import = told  # type: ignore[union-attr]  # noqa: SLF001  # as above
+
+
+def _tell_of_searches(sought: Heard) -> None:
+    inner = getattr(importlib.util, "_find_spec", None)
+    if inner is None:
+        return
+
+    @wraps(inner)
+    def told(name: str, path: Any, target: types.ModuleType | None = None) -> Any:
+        caller = sys._getframe(1).f_back  # noqa: SLF001  # above find_spec()
+        if caller is not None:
+            sought(name, caller)
+        return inner(name, path, target)
+
+    importlib.util._find_spec = told  # type: ignore[attr-defined]  # noqa: SLF001  # as below
 
 
 def are_as_imported(files: Iterable[str]) -> bool:

@@ -77,6 +77,11 @@ def text_of(value: object) -> str | None:
     return None
 
 
+def is_source(path: str) -> bool:
+    """Whether this is a file of code, by its name."""
+    return path.endswith(_SOURCE)
+
+
 def _flat(values: Iterable[object], depth: int) -> Iterator[object]:
     for value in values:
         if type(value) in (list, tuple, set, frozenset) and depth:
@@ -92,5 +97,4 @@ def _looks_like_a_path(text: str) -> bool:
 
 
 def _has_suffix(text: str) -> bool:
-    suffix = os.path.splitext(text)[1]
-    return 1 < len(suffix) <= 12 and suffix not in _SOURCE
+    return 1 < len(os.path.splitext(text)[1]) <= 12 and not is_source(text)

@@ -1,4 +1,4 @@
-"""Watch what a body reads: files by Python's audit events, environment variables by os.environ's own lookups.
+"""Watch what a body reads: which of what Python tells (hearing.py) counts, and as what.
 
 Seen is what goes through Python (open, os.open, listdir, scandir, os.environ); what native code opens by itself is not, so a
 path among the arguments, or of a subprocess, that names a file which nobody was seen to open counts as read. Not counted are
@@ -8,23 +8,21 @@ how to run (PATH, OMP_NUM_THREADS).
 
 from __future__ import annotations
 
-import dis
-import importlib.util
 import os
 import stat
 import sys
 import threading
 import types
-from collections.abc import Container, Iterable, Mapping
-from contextvars import ContextVar, Token
-from typing import Any
+from collections.abc import Container, Iterable
+from contextvars import Token
 
 from gpucache.fingerprint import Project, file_of_module, name_of_file, texts_from
 from gpucache.fingerprint.project import stdlib_roots
-from gpucache.memo import _audit, asking, by_name
-from gpucache.memo.frames import is_incidental, is_ours
+from gpucache.memo import asking, by_name, hearing
+from gpucache.memo.commands import named_in
+from gpucache.memo.frames import is_incidental, is_known_code, is_ours
 from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, path_of
-from gpucache.memo.named_files import database_files, files_named, given_files, text_of, texts_in
+from gpucache.memo.named_files import files_named, given_files, is_source, texts_in
 from gpucache.memo.questions import ASKED, IN_CONTENT, is_link
 from gpucache.memo.randomness import states, used_since
 from gpucache.store import Store
@@ -70,13 +68,8 @@ _WHERE_TO_RUN = frozenset(
 
 _NO_CONTENT = ("/proc/", "/sys/")
 _DEVICES, _MEMORY = "/dev/", "/dev/shm/"  # noqa: S108  # the second has files like any other
-_STRINGS_AT_MOST = 1000
-_SUBSCRIPT = {dis.opmap[name] for name in ("BINARY_SUBSCR", "BINARY_OP") if name in dis.opmap}
 
-_current: ContextVar[Watch | None] = ContextVar("gpucache_watch", default=None)
-_active: list[Watch] = []
 _starting = threading.Lock()
-_busy = threading.local()
 _project = Project()
 _by_code: dict[types.CodeType, dict[tuple[str, str], tuple[Input, str]]] = {}
 _generations: dict[types.CodeType, int] = {}
@@ -124,25 +117,26 @@ class Watch:
 
     def start(self) -> Watch:
         """Begin to watch this context."""
-        _install()
+        hearing.install()
         self._threads = frozenset(sys._current_frames())  # noqa: SLF001  # the only list of all threads, native ones too
         self._random = states()
         self._directory = _here()
-        self._token = _current.set(self)
+        self._import_path = list(sys.path)
+        self._token = hearing.current.set(self)
         with _starting:
-            _active.append(self)
+            hearing.active.append(self)
         return self
 
     def stop(self) -> None:
         """End it; what was read counts for the body around, too."""
         with _starting:
-            _active.remove(self)
+            hearing.active.remove(self)
         if self._token is not None:
-            _current.reset(self._token)
+            hearing.current.reset(self._token)
             self._token = None
         for name in used_since(self._random):
             self.notes[f"it uses the global random state of {name}"] = None
-        outer = _current.get()
+        outer = hearing.current.get()
         if outer is not None:
             outer.notes.update(self.notes)
             outer.add(self._inputs.values())
@@ -205,7 +199,21 @@ class Watch:
             self._note(kind, self._name(path), frame)
 
     def asked(self, kind: str, path: str, frame: types.FrameType) -> None:
-        """The project's own code asked about a file."""
+        """Someone asked about a file.
+
+        What libraries ask for their own purposes (where is a font, is this cached) is theirs, but not whether a file of the
+        project is there: a library that finds none reads none.
+        """
+        if not _project.has_file(frame.f_code.co_filename):
+            inside = self._root and os.path.abspath(path).startswith(self._root + os.sep)
+            if (
+                not inside
+                or is_source(path)
+                or frame.f_code.co_filename.startswith(stdlib_roots()[0])
+                or is_incidental(frame)
+            ):
+                return
+            kind = "existence"
         if kind == asking.REAL_PATH:
             if not is_link(path) or self._root.startswith(path):
                 return  # where the project lies says nothing
@@ -236,6 +244,29 @@ class Watch:
             known = self._note("module", self._name(file), frame)
             if not by_name.are_as_imported(texts_from(file, _project).files):
                 self._unproven = known
+
+    def imported(self, module: str, frame: types.FrameType) -> None:
+        """A module was imported. Where the key has the code that does so, it has what that import leads to."""
+        file = self._name(frame.f_code.co_filename)
+        if sys.path != self._import_path or not is_known_code(frame) or ("file", file) in self._inputs:
+            self.found_by_name(module, "", frame)
+
+    def commanded(self, command: object, directory: object, frame: types.FrameType) -> None:
+        """A program was started: what its command line names, it may read."""
+        if is_incidental(frame):
+            return
+        named = named_in(command, directory)
+        for path in named.files:
+            if path.endswith(".py") and _project.has_file(os.path.abspath(path)):
+                self._note("module", self._name(path), frame)
+            else:
+                self.touched(path)
+        for path in named.directories:
+            self.read_path("listing", path, frame)
+        for module in named.modules:
+            file = file_of_module(module) if _project.has_module(module) else None
+            if file is not None and os.path.isfile(file):
+                self._note("module", self._name(file), frame)
 
     def touched(self, path: str) -> None:
         """A file is given to someone who may read it, write it, or make it: it counts as the body leaves it."""
@@ -295,7 +326,7 @@ class Watch:
 
 def current_watch() -> Watch | None:
     """The watch of the body that runs in this context, if one does."""
-    return _current.get()
+    return hearing.current.get()
 
 
 def note_hit(watch: Watch | None, store: Store, key: bytes, record_key: bytes, root: str) -> None:
@@ -322,177 +353,3 @@ def generation_of(code: types.CodeType) -> int:
         _by_code[code] = {}
         _generations[code] = _generations.get(code, 0) + 1
     return _generations.get(code, 0)
-
-
-# ---------------------------------------------------------------- hooks
-
-
-class _Environ(os._Environ):  # type: ignore[type-arg]  # noqa: SLF001  # generic in stubs alone; no public name
-    """os.environ, which tells who watches what is looked up."""
-
-    def __getitem__(self, key: Any) -> Any:
-        if _active and type(key) in (str, bytes):
-            _looked_up(os.fsdecode(key), sys._getframe(1))  # noqa: SLF001  # who asks is what is asked here
-        return super().__getitem__(key)
-
-
-def _install() -> None:
-    if type(os.environ) is not _Environ:
-        with _starting:
-            if type(os.environ) is not _Environ:
-                os.environ.__class__ = os.environb.__class__ = _Environ
-                _audit.install(_heard)
-                asking.install(_asked)
-                by_name.install(_imported)
-
-
-def _watches() -> list[Watch]:
-    """Who watches this thread."""
-    watch = _current.get()
-    if watch is not None:
-        return [watch]
-    thread = threading.get_ident()
-    return [watch for watch in list(_active) if watch.is_of(thread)]
-
-
-def _looked_up(name: str, frame: types.FrameType | None) -> None:
-    at = frame
-    while at is not None and at.f_code.co_filename in _ENVIRON_CODE:
-        at = at.f_back
-    if at is None or frame is None:
-        return
-    if not _is_subscript(
-        frame
-    ):  # the whole environment is copied, for a subprocess perhaps: nobody says that this name is read
-        for watch in _watches():
-            watch.notes[_WHOLE_ENVIRONMENT] = None
-        return
-    for watch in _watches():
-        watch.read_variable(name, at)
-
-
-def _is_subscript(frame: types.FrameType) -> bool:
-    code = frame.f_code
-    if code.co_filename == _ABC_FILE and code.co_name == "__iter__":
-        return False
-    return frame.f_lasti >= 0 and code.co_code[frame.f_lasti] in _SUBSCRIPT
-
-
-_WHOLE_ENVIRONMENT = "it copies the whole environment, and its variables are not counted"
-_ABC_FILE = Mapping.get.__code__.co_filename
-_ENVIRON_CODE = frozenset({_ABC_FILE, os.getenv.__code__.co_filename})
-
-
-def _heard(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: what it raises would break the user's call, and what it opens must not be heard again."""
-    if not _active or event not in _EVENTS or getattr(_busy, "now", False):
-        return
-    _busy.now = True
-    try:
-        for watch in _watches():
-            _tell(watch, event, arguments, sys._getframe(1))  # noqa: SLF001  # as above
-    finally:
-        _busy.now = False
-
-
-def _asked(kind: str, path: object, frame: types.FrameType) -> None:
-    """What libraries ask for their own purposes (where is a font, is this cached) is theirs; what the project asks counts."""
-    if not _active or getattr(_busy, "now", False):
-        return
-    text = text_of(path)
-    if text is None or is_ours(frame):
-        return
-    _busy.now = True
-    try:
-        if _project.has_file(frame.f_code.co_filename):
-            for watch in _watches():
-                watch.asked(kind, text, frame)
-    finally:
-        _busy.now = False
-
-
-def _imported(module: str, frame: types.FrameType) -> None:
-    """A module was imported by its name. The project's own code that does so has it, or all of the project, in its fingerprint."""
-    if not _active or getattr(_busy, "now", False) or is_ours(frame) or _project.has_file(frame.f_code.co_filename):
-        return
-    _busy.now = True
-    try:
-        for watch in _watches():
-            watch.found_by_name(module, "", frame)
-    finally:
-        _busy.now = False
-
-
-_UNSEEN = {
-    "os.system": "it runs a subprocess, whose own reads are not seen",
-    "os.posix_spawn": "it runs a subprocess, whose own reads are not seen",
-    "os.fork": "it forks a process, whose own reads are not seen",
-    "socket.connect": "it asks over the network, and what it is told is not seen",
-}
-_EVENTS = frozenset(
-    {
-        *("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.link", "os.symlink", "ctypes.dlopen"),
-        *("subprocess.Popen", "sqlite3.connect"),
-        "pickle.find_class",
-        *_UNSEEN,
-    }
-)
-
-
-def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.FrameType) -> None:
-    if event in _UNSEEN:
-        watch.notes[_UNSEEN[event]] = None
-        return
-    if event == "pickle.find_class":
-        if not is_ours(frame):  # a value out of the store, whose key has the code
-            watch.found_by_name(arguments[0], arguments[1], frame)
-        return
-    if event == "subprocess.Popen":
-        watch.notes["it runs a subprocess, whose own reads are not seen"] = None
-        for text in files_named(texts_in((arguments[1],)), ()):
-            watch.touched(text)
-        return
-    path = text_of(arguments[1] if event == "os.rename" else arguments[0])
-    if event in ("os.listdir", "os.scandir"):
-        # Who asks for entries himself may ask them for their sizes and times, unheard.
-        kind = "entries" if event == "os.scandir" and _project.has_file(frame.f_code.co_filename) else "listing"
-        watch.read_path(kind, path or _path_of_descriptor(arguments[0]), frame)
-    elif path is not None:
-        _tell_of_file(watch, event, path, arguments, frame)
-
-
-def _tell_of_file(watch: Watch, event: str, path: str, arguments: tuple[Any, ...], frame: types.FrameType) -> None:
-    match event:
-        case "sqlite3.connect":
-            for part in database_files(path):
-                watch.touched(part)
-        case "os.rename":
-            watch.made(path)
-        case "os.mkdir":
-            if not os.path.lexists(path):  # it is said before it fails
-                watch.made(path)
-        case "open" if _is_written(arguments[2]):
-            watch.written(path, arguments[2])
-        case "ctypes.dlopen" if os.sep not in path:
-            return  # the system's library of that name
-        case _:  # of a link, what it leads to: under its new name, which the body made, nobody hears of it
-            watch.read_path("file", _source_of(path), frame)
-
-
-def _source_of(path: str) -> str:
-    """Of bytecode that stands for a source file, that file: an edit changes it, and the bytecode only when it is loaded next."""
-    try:
-        return importlib.util.source_from_cache(path) if path.endswith(".pyc") else path
-    except (ValueError, NotImplementedError):
-        return path
-
-
-def _path_of_descriptor(descriptor: object) -> str:
-    return os.readlink(f"/proc/self/fd/{descriptor}") if isinstance(descriptor, int) else "."
-
-
-def _is_written(flags: object) -> bool:
-    if not isinstance(flags, int):
-        return False
-    new = os.O_TRUNC | os.O_EXCL
-    return flags & os.O_ACCMODE == os.O_WRONLY or bool(flags & os.O_ACCMODE == os.O_RDWR and flags & new)

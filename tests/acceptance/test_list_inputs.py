@@ -5,33 +5,16 @@ Before, after and back in real processes, on one store; the files lie in the pro
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import py_compile
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from edit_rows import Row, free, hold
+from edit_rows import Row, free, hold, load
 from pipeline_support import REPOSITORY, Edit, Project, World
 
 pytestmark = pytest.mark.slow
-
-
-def load(body: str, *more: Edit) -> tuple[Edit, ...]:
-    """`load` with another body, and a file that it may read."""
-    lines = body.replace("\n", "\n    ")
-    old = "    return [float(i) for i in range(n + 1)]"
-    start = "import gpucache as gpc\n"
-    imports = "import csv, glob, json, os, pathlib, subprocess, sys, threading\nfrom pathlib import Path\nimport numpy as np\n"
-    return (
-        ("pipeline.py", old, f"    {lines}"),
-        ("pipeline.py", start, start + imports),
-        ("data.txt", "", "1\n2\n"),
-        ("data/a.txt", "", "1\n"),
-        *more,
-    )
 
 
 CHANGED: tuple[Edit, ...] = (("data.txt", "2", "3"),)
@@ -310,102 +293,6 @@ def test_22_files_reached_in_a_roundabout_way(world: World, name: str) -> None:
     body, edit = AROUND[name]
 
     hold(world, Row((edit,), "load", ("file data",), setup=load(body, ("data2/b.txt", "", "1"))))
-
-
-PICKLED = "import pickle\nreturn [float(pickle.load(open('named.pkl', 'rb'))(1))]"
-CONFIGURED = (
-    "from importlib.metadata import EntryPoint\n"
-    "return [float(EntryPoint('x', open('named.txt').read(), 'y').load()(1))]"
-)
-NAMED_CODE = (
-    (
-        "named.py",
-        "",
-        "from under import BASE\n\ndef factor(x):\n    return x * 2.0 + BASE\n\ndef beside(x):\n    return x\n",
-    ),
-    ("under.py", "", "BASE = 1.0\n"),
-    ("apart.py", "", "import named\nX = 1\n"),
-    ("named.pkl", "", "cnamed\nfactor\n."),  # a pickle of protocol 0: the function by its name
-    ("named.txt", "", "named:factor"),
-)
-NAMED_BY_DATA: dict[str, Row] = {
-    f"{way}: {what}": row
-    for way, body in {"a pickle": PICKLED, "a configuration": CONFIGURED}.items()
-    for what, row in {
-        "the function": Row(
-            (("named.py", "x * 2.0", "x * 3.0"),),
-            "load",
-            ("named.py, or what it imports, changed",),
-            load(body, *NAMED_CODE),
-        ),
-        "what its module imports": Row(
-            (("under.py", "1.0", "5.0"),), "load", ("named.py, or what it imports, changed",), load(body, *NAMED_CODE)
-        ),
-        "what imports its module": free(("apart.py", "X = 1", "X = 2"), setup=load(body, *NAMED_CODE)),
-        "a comment": free(("named.py", "def beside", "# Beside.\ndef beside"), setup=load(body, *NAMED_CODE)),
-    }.items()
-}
-NAMED_BY_DATA["a pickle of what the code has, too: another function"] = free(
-    ("named.py", "    return x\n", "    return x + 1\n"),
-    setup=load("import named\n" + PICKLED.replace("return [", "return [named.factor(0) * 0 + "), *NAMED_CODE),
-)
-
-
-@pytest.mark.parametrize("name", NAMED_BY_DATA)
-def test_22_code_that_data_names(world: World, name: str) -> None:
-    """A class or function that a pickle or a configuration names counts with its module, and all that this imports."""
-    hold(world, NAMED_BY_DATA[name])
-
-
-STALE = """
-import pathlib, pickle, sys
-import named
-import gpucache as gpc
-
-@gpc.task
-def predict(x: float) -> float:
-    return pickle.loads(b"cnamed\\nfactor\\n.")(x)
-
-if sys.argv[1:] == ["edit"]:
-    file = pathlib.Path(named.__file__)
-    file.write_text(file.read_text().replace("2.0", "3.0"))
-print(predict(1.0))
-"""
-
-
-def test_22_code_that_was_edited_after_its_import_says_nothing(tmp_path: Path) -> None:
-    """A process that runs old code beside a new text leaves no answer behind under the new text."""
-    (tmp_path / "named.py").write_text("def factor(x):\n    return x * 2.0\n")
-    (tmp_path / "program.py").write_text(STALE)
-
-    assert run_stale(tmp_path, "-B", "program.py", "edit") == "2.0\n"
-    assert run_stale(tmp_path, "-B", "program.py") == "3.0\n"
-    assert run_stale(tmp_path, "-B", "program.py") == "3.0\n"
-
-
-def test_22_bytecode_of_before_an_edit_in_the_same_second_says_nothing(tmp_path: Path) -> None:
-    """Where Python itself runs old bytecode beside a new text of the same second and size, that answer is not kept."""
-    named = tmp_path / "named.py"
-    named.write_text("def factor(x):\n    return x * 2.0\n")
-    (tmp_path / "program.py").write_text(STALE)
-    second = int(named.stat().st_mtime) - 100
-    os.utime(named, (second, second))
-    py_compile.compile(str(named))
-    os.utime(importlib.util.cache_from_source(str(named)), (second + 0.4, second + 0.4))
-    named.write_text(named.read_text().replace("2.0", "3.0"))
-    os.utime(named, (second + 0.8, second + 0.8))
-
-    assert run_stale(tmp_path, "program.py") == "2.0\n"  # what Python has made of it
-    os.utime(named, (second + 2, second + 2))
-    assert run_stale(tmp_path, "program.py") == "3.0\n"
-
-
-def run_stale(folder: Path, *arguments: str) -> str:
-    """What the program prints, run in a process of its own."""
-    environment = {**os.environ, "GPUCACHE_STORE": str(folder / "store"), "GPUCACHE_RUNTIME": "inline"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    program = [sys.executable, "-W", "ignore", *arguments]
-    return subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_22_touched_file(world: World) -> None:
