@@ -35,7 +35,7 @@ HOMES = {
 # Who may touch os.environ, and why.
 ENVIRONMENT = {
     "memo/inputs.py": "what variables that a body looked up are now",
-    "memo/watching.py": "to see which variables a body looks up",
+    "memo/hearing.py": "to see which variables a body looks up",
     "config.py": "reads the settings, once",
     "flows/surroundings.py": "gives a warm worker the variables that the program has by now",
     "workers/local.py": "gives a worker process its environment",
