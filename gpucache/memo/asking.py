@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from gpucache.memo.questions import PROGRAM
+
 Heard = Callable[[str, Any, types.FrameType], None]
 """Gets the question (questions.py), the path as it was given, and the frame that asked."""
 
@@ -62,6 +64,10 @@ def _telling(name: str, function: Callable[..., Any], heard: Heard) -> Callable[
         while frame.f_code.co_filename.startswith(_ASKERS) and frame.f_back is not None:
             question, frame = frame.f_code.co_name, frame.f_back
         while _asks_for_others(frame.f_code) and frame.f_back is not None:
+            program = _program_sought(frame)
+            if program is not None:
+                heard(PROGRAM, program, frame.f_back)
+                return function(path, *args, **kwargs)
             frame = frame.f_back
         heard(_QUESTIONS.get(question, "status"), _place(path, kwargs.get("dir_fd")), frame)
         return function(path, *args, **kwargs)
@@ -72,6 +78,16 @@ def _telling(name: str, function: Callable[..., Any], heard: Heard) -> Callable[
 def _asks_for_others(code: types.CodeType) -> bool:
     file = code.co_filename
     return file.startswith(_FOR_OTHERS) or (file == _WHICH and code.co_name in ("which", "_access_check"))
+
+
+def _program_sought(frame: types.FrameType) -> object:
+    """The name that shutil.which() looks for on the PATH; None if that is not what is done."""
+    if frame.f_code.co_name != "which":
+        return None
+    known = frame.f_locals
+    usual = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    is_usual = known.get("mode") == os.F_OK | os.X_OK and known.get("path") == usual
+    return known.get("cmd") if is_usual else None
 
 
 def _tell_of_opens(opened: Opened) -> None:

@@ -10,6 +10,7 @@ from gpucache.fingerprint import Project
 
 IMPORTLIB = "<frozen importlib"
 _SOURCE_READERS = (f"{os.sep}linecache.py", f"{os.sep}tokenize.py")
+_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _BY_HAND = frozenset({"exec_module", "load_module", "get_data"})
 _project = Project()
 
@@ -48,6 +49,12 @@ def is_known_code(frame: types.FrameType) -> bool:
         module = sys.modules.get(str(frame.f_globals.get("__name__")))
         return module is not None and vars(module) is frame.f_globals
     return True
+
+
+def is_pythons(frame: types.FrameType) -> bool:
+    """Whether this is code of Python's own library."""
+    file = frame.f_code.co_filename
+    return file.startswith((_LIBRARY, "<frozen ")) and "/site-packages/" not in file and "/dist-packages/" not in file
 
 
 def is_ours(frame: types.FrameType) -> bool:

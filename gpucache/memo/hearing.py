@@ -70,7 +70,7 @@ def _looked_up(name: str, frame: types.FrameType | None) -> None:
     at = frame
     while at is not None and at.f_code.co_filename in _ENVIRON_CODE:
         at = at.f_back
-    if at is None or frame is None:
+    if at is None or frame is None or is_ours(at):
         return
     if not _is_subscript(
         frame

@@ -6,11 +6,13 @@ size        that, and how large it is
 link        where a symbolic link leads; what else is there
 status      all of it, with its times: os.stat() itself
 entries     the same for all that is in a directory: os.scandir() itself
+program     where a program of this name is found on the PATH: shutil.which()
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Callable
 
@@ -18,6 +20,8 @@ from gpucache.digests import combine
 
 _stat, _lstat, _readlink = os.stat, os.lstat, os.readlink  # as they are before anyone listens (asking.py)
 _SORTS = {stat.S_IFREG: "a file", stat.S_IFDIR: "a directory", stat.S_IFLNK: "a link"}
+
+PROGRAM = "program"
 
 Answer = tuple[bytes, str]
 """Its digest, and a text for people."""
@@ -76,6 +80,14 @@ def _entries(path: str) -> Answer:
     return combine(b"entries", repr(found).encode()), f"{len(found):,} entries"
 
 
+def _program(name: str) -> Answer:
+    """However many directories the PATH has, and which: where it leads is what is told."""
+    found = shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(name)
+    return combine(b"program", os.fsencode(found)), found
+
+
 def _told(entry: os.DirEntry[str]) -> tuple[int, ...]:
     try:
         status = entry.stat()
@@ -96,6 +108,7 @@ _QUESTIONS: dict[str, Callable[[str], Answer]] = {
     "link": _link,
     "status": _status,
     "entries": _entries,
+    PROGRAM: _program,
 }
 ASKED = tuple(_QUESTIONS)
 IN_CONTENT = ("existence", "size")

@@ -20,10 +20,10 @@ from gpucache.fingerprint import Project, file_of_module, name_of_file, texts_fr
 from gpucache.fingerprint.project import stdlib_roots
 from gpucache.memo import asking, by_name, hearing
 from gpucache.memo.commands import named_in
-from gpucache.memo.frames import is_incidental, is_known_code, is_ours
+from gpucache.memo.frames import is_incidental, is_known_code, is_ours, is_pythons
 from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, path_of
 from gpucache.memo.named_files import files_named, given_files, is_source, texts_in
-from gpucache.memo.questions import ASKED, IN_CONTENT, is_link
+from gpucache.memo.questions import ASKED, IN_CONTENT, PROGRAM, is_link
 from gpucache.memo.randomness import states, used_since
 from gpucache.store import Store
 
@@ -68,6 +68,8 @@ _WHERE_TO_RUN = frozenset(
 
 _NO_CONTENT = ("/proc/", "/sys/")
 _DEVICES, _MEMORY = "/dev/", "/dev/shm/"  # noqa: S108  # the second has files like any other
+
+_PROGRAMS = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
 
 _starting = threading.Lock()
 _project = Project()
@@ -204,14 +206,13 @@ class Watch:
         What libraries ask for their own purposes (where is a font, is this cached) is theirs, but not whether a file of the
         project is there: a library that finds none reads none.
         """
-        if not _project.has_file(frame.f_code.co_filename):
-            inside = self._root and os.path.abspath(path).startswith(self._root + os.sep)
-            if (
-                not inside
-                or is_source(path)
-                or frame.f_code.co_filename.startswith(stdlib_roots()[0])
-                or is_incidental(frame)
-            ):
+        by_project = _project.has_file(frame.f_code.co_filename)
+        if kind == PROGRAM:
+            if by_project:
+                self._note(kind, path, frame)
+            return
+        if not by_project:
+            if self._is_librarys_own(path, frame):
                 return
             kind = "existence"
         if kind == asking.REAL_PATH:
@@ -220,6 +221,10 @@ class Watch:
             kind = "link"
         if not self._is_passed_over(path):
             self._note(kind, self._name(path), frame)
+
+    def _is_librarys_own(self, path: str, frame: types.FrameType) -> bool:
+        inside = bool(self._root) and os.path.abspath(path).startswith(self._root + os.sep)
+        return not inside or is_source(path) or is_pythons(frame) or is_incidental(frame)
 
     def read_variable(self, name: str, frame: types.FrameType) -> None:
         """A variable was looked up."""
@@ -257,6 +262,8 @@ class Watch:
             return
         named = named_in(command, directory)
         for path in named.files:
+            if _is_installed_program(path):
+                continue
             if path.endswith(".py") and _project.has_file(os.path.abspath(path)):
                 self._note("module", self._name(path), frame)
             else:
@@ -322,6 +329,12 @@ class Watch:
                 return False
             above = up
         return True
+
+
+def _is_installed_program(path: str) -> bool:
+    """Whether this is the system's, or Python itself: part of the environment, as one that is found on the PATH is."""
+    real = os.path.realpath(path)
+    return real.startswith(_PROGRAMS) or real == os.path.realpath(sys.executable)
 
 
 def current_watch() -> Watch | None:

@@ -101,7 +101,7 @@ FOUND = {  # the body, the edit, what the plan names
         ("late.txt", "", "5\n"),
         "file late.txt missing -> a file",
     ),
-    "a program on the path": (
+    "a program in a directory": (
         ("import shutil\nfound = shutil.which('tool', os.F_OK, 'bin')\nreturn [float(found is not None)]"),
         ("bin/tool", "", "x"),
         "file bin/tool",

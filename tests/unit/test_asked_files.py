@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 import gpucache as gpc
 from gpucache.events import Event, State, hooks
+from gpucache.memo.watching import Watch
 
 
 @pytest.fixture(autouse=True)
@@ -167,3 +171,36 @@ def test_who_may_run_it(tmp_path: Path) -> None:
     assert mode("tool") is False
     (tmp_path / "tool").chmod(0o755)
     assert mode("tool") is True
+
+
+@gpc.task
+def program(name: str) -> str | None:
+    return shutil.which(name)
+
+
+def test_where_a_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """shutil.which() counts by what it tells: another PATH that leads to the same program is nothing to the call."""
+    for folder in ("usual", "first", "empty"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "usual"))
+    assert program("some-tool") is None
+    for folder in ("usual", "first"):
+        (tmp_path / folder / "some-tool").touch(0o755)
+
+    assert program("some-tool") == str(tmp_path / "usual" / "some-tool")
+    monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / folder) for folder in ("empty", "usual")))
+    assert ran(lambda: program("some-tool")) == (str(tmp_path / "usual" / "some-tool"), False)
+    monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / folder) for folder in ("first", "usual")))
+    assert program("some-tool") == str(tmp_path / "first" / "some-tool")
+
+
+def test_programs_of_the_system_are_the_environment(tmp_path: Path) -> None:
+    """A program given by its path counts by its content, like any file; the system's and Python itself do not."""
+    (tmp_path / "tool").write_text("#!/bin/sh\necho 1\n")
+    (tmp_path / "tool").chmod(0o755)
+    watch = Watch(str(tmp_path), str(tmp_path / "store")).start()
+    for command in ([sys.executable, "-c", "1"], ["/bin/true"], ["./tool"]):
+        subprocess.run(command, check=True, capture_output=True)
+    watch.stop()
+
+    assert [(one.kind, one.name) for one in watch.inputs()] == [("file", "tool")]

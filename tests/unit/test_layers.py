@@ -36,6 +36,7 @@ HOMES = {
 ENVIRONMENT = {
     "memo/inputs.py": "what variables that a body looked up are now",
     "memo/hearing.py": "to see which variables a body looks up",
+    "memo/asking.py": "to tell whether a program is sought on the PATH",
     "config.py": "reads the settings, once",
     "flows/surroundings.py": "gives a warm worker the variables that the program has by now",
     "workers/local.py": "gives a worker process its environment",
