@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from gpucache.fingerprint import Project
-from gpucache.memo import _audit, asking, by_name
+from gpucache.memo import _audit, asking, by_name, children, handing_on
 from gpucache.memo.frames import IMPORTLIB, is_ours
 from gpucache.memo.named_files import database_files, text_of
 
@@ -43,6 +43,8 @@ def install() -> None:
                 _audit.install(_heard)
                 asking.install(_asked, _opened)
                 by_name.install(_imported, _sought)
+                children.install(_before_fork, _in_child, _started)
+    handing_on.install(current)
 
 
 def _watches() -> list[Watch]:
@@ -76,7 +78,7 @@ def _looked_up(name: str, frame: types.FrameType | None) -> None:
         frame
     ):  # the whole environment is copied, for a subprocess perhaps: nobody says that this name is read
         for watch in _watches():
-            watch.notes[_WHOLE_ENVIRONMENT] = None
+            watch.note(_WHOLE_ENVIRONMENT)
         return
     for watch in _watches():
         watch.read_variable(name, at)
@@ -152,13 +154,33 @@ def _sought(module: str, frame: types.FrameType) -> None:
             _asked("existence", os.path.join(folder, *module.split(".")) + ending, frame)
 
 
+# ---------------------------------------------------------------- processes
+
+
+def _before_fork() -> None:
+    if active:
+        for watch in _watches():
+            watch.before_fork()
+
+
+def _in_child() -> None:
+    for watch in active:
+        watch.in_child()
+
+
+def _started() -> None:
+    """A process begins that is neither a fork nor subprocess's: multiprocessing's by spawn or forkserver, loky's."""
+    if active:
+        for watch in _watches():
+            watch.note(_SUBPROCESS)
+
+
 # ---------------------------------------------------------------- audit events
 
+_SUBPROCESS = "it runs a subprocess, whose own reads are not seen"
+
 _UNSEEN = {
-    "subprocess.Popen": "it runs a subprocess, whose own reads are not seen",
-    "os.system": "it runs a subprocess, whose own reads are not seen",
-    "os.posix_spawn": "it runs a subprocess, whose own reads are not seen",
-    "os.fork": "it forks a process, whose own reads are not seen",
+    **dict.fromkeys(("subprocess.Popen", "os.system", "os.posix_spawn"), _SUBPROCESS),
     "socket.connect": "it asks over the network, and what it is told is not seen",
 }
 _COMMANDS = {"subprocess.Popen": 1, "os.system": 0, "os.posix_spawn": 1}
@@ -187,7 +209,7 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.FrameType) -> None:
     if event in _UNSEEN:
-        watch.notes[_UNSEEN[event]] = None
+        watch.note(_UNSEEN[event])
         if event in _COMMANDS:
             watch.commanded(arguments[_COMMANDS[event]], arguments[2] if event == "subprocess.Popen" else None, frame)
         return

@@ -18,7 +18,8 @@ from contextvars import Token
 
 from gpucache.fingerprint import Project, file_of_module, name_of_file, texts_from
 from gpucache.fingerprint.project import stdlib_roots
-from gpucache.memo import asking, by_name, hearing
+from gpucache.memo import asking, by_name, children, hearing
+from gpucache.memo.children import Line, Told
 from gpucache.memo.commands import named_in
 from gpucache.memo.frames import is_incidental, is_known_code, is_ours, is_pythons
 from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, path_of
@@ -114,6 +115,7 @@ class Watch:
         self._lock = threading.Lock()
         self._token: Token[Watch | None] | None = None
         self.notes: dict[str, None] = {}
+        self._line: Line | None = None
         self._random: dict[str, object] = {}
         self._directory = ""
 
@@ -124,6 +126,8 @@ class Watch:
         self._random = states()
         self._directory = _here()
         self._import_path = list(sys.path)
+        if children.are_there():
+            self.note("processes are there that began before it: what they read for it is not seen")
         self._token = hearing.current.set(self)
         with _starting:
             hearing.active.append(self)
@@ -136,13 +140,19 @@ class Watch:
         if self._token is not None:
             hearing.current.reset(self._token)
             self._token = None
+        self._hear_children()
+        if self._line is not None and not self._line.is_childs:
+            self._line.close()
+            self._line = None
         for name in used_since(self._random):
-            self.notes[f"it uses the global random state of {name}"] = None
+            self.note(f"it uses the global random state of {name}")
         outer = hearing.current.get()
         if outer is not None:
-            outer.notes.update(self.notes)
+            for text in self.notes:
+                outer.note(text)
+            for path in self._made:
+                outer.made(path)
             outer.add(self._inputs.values())
-            outer._made |= self._made  # noqa: SLF001  # another of this class
 
     def inputs(self) -> list[Input]:
         """What was read, each as it was when it was first read."""
@@ -175,9 +185,17 @@ class Watch:
 
     def add(self, inputs: Iterable[Input]) -> None:
         """Count what someone else has read."""
-        with self._lock:
-            for one in inputs:
-                self._inputs.setdefault((one.kind, one.name), one)
+        for one in inputs:
+            with self._lock:
+                is_new = self._inputs.setdefault((one.kind, one.name), one) is one
+            if is_new:
+                self._tell_parent(Told(read=one))
+
+    def note(self, text: str) -> None:
+        """Say something that can't be counted."""
+        if text not in self.notes:
+            self.notes[text] = None
+            self._tell_parent(Told(note=text))
 
     # ------------------------------------------------------------ from the hooks
 
@@ -187,6 +205,7 @@ class Watch:
 
     def read_path(self, kind: str, path: str, frame: types.FrameType | None) -> None:
         """A file was opened to be read, or a directory listed."""
+        self._hear_children()  # what they made is not read
         if self._is_passed_over(path):
             path = os.path.realpath(path)  # the body made a link, or a directory of links, to what it did not make
             if self._is_passed_over(path):
@@ -242,7 +261,7 @@ class Watch:
             return
         file = file_of_module(module)
         if file is None or not os.path.isfile(file):
-            self.notes[f"data named {name or module} of {module}, which is in no file, and is not counted"] = None
+            self.note(f"data named {name or module} of {module}, which is in no file, and is not counted")
             return
         label = f"code:{name_of_file(file)}"
         if not (name and f"{label}.{name}" in self._components) and f"{label} (whole file)" not in self._components:
@@ -289,19 +308,52 @@ class Watch:
         else:
             with self._lock:
                 self._added_to.add(os.path.abspath(path))
+            self._tell_parent(Told(added_to=os.path.abspath(path)))
 
     def made(self, path: str) -> None:
         """A file or a directory is written."""
-        with self._lock:
-            self._made.add(os.path.abspath(path))
+        place = os.path.abspath(path)
+        if place not in self._made:
+            with self._lock:
+                self._made.add(place)
+            self._tell_parent(Told(made=place))
+
+    # ------------------------------------------------------------ children
+
+    def before_fork(self) -> None:
+        """A child is about to begin that hears what this process does."""
+        if self._line is None:
+            self._line = Line()
+
+    def in_child(self) -> None:
+        """This is the child: a lock that another thread held there is nobody's here."""
+        self._lock = threading.Lock()
+
+    def _tell_parent(self, told: Told) -> None:
+        if self._line is not None and self._line.is_childs:
+            self._line.send(told)
+
+    def _hear_children(self) -> None:
+        if self._line is None or self._line.is_childs:
+            return
+        for told in self._line.received():
+            if told.read is not None and not self._is_passed_over(path_of(told.read.name, self._root)):
+                self.add((told.read,))
+            elif told.made is not None:
+                self.made(told.made)
+            elif told.added_to is not None:
+                self._added_to.add(told.added_to)
+            elif told.note is not None:
+                self.note(told.note)
+
+    # ------------------------------------------------------------
 
     def _note(self, kind: str, name: str, frame: types.FrameType | None) -> Input:
         place = kind, name
         known = self._inputs.get(place)
         if known is None:
-            known = look_at(kind, name, self._root)
-            with self._lock:
-                known = self._inputs.setdefault(place, known)
+            self.add((look_at(kind, name, self._root),))
+            known = self._inputs[place]
         while frame is not None and not is_ours(frame):
             if _project.has_file(frame.f_code.co_filename):
                 _by_code.setdefault(frame.f_code, {})[place] = known, self._root
