@@ -11,12 +11,13 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from gpucache.fingerprint import Project
-from gpucache.memo import _audit, asking, by_name, children, handing_on
+from gpucache.memo import _audit, asking, by_name, children, handing_on, native
 from gpucache.memo.frames import IMPORTLIB, is_ours
 from gpucache.memo.named_files import database_files, text_of
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 active: list[Watch] = []
 """Of all threads."""
+
+_workers: dict[int, list[Watch]] = {}
+"""Who watches which threads, for what is heard of them later (native.py)."""
 
 current: ContextVar[Watch | None] = ContextVar("gpucache_watch", default=None)
 
@@ -44,7 +48,44 @@ def install() -> None:
                 asking.install(_asked, _opened)
                 by_name.install(_imported, _sought)
                 children.install(_before_fork, _in_child, _started)
-    handing_on.install(current)
+    handing_on.install(current, _working)
+    native.install(_opened_natively)
+
+
+def begin(watch: Watch) -> None:
+    """What this thread does from now on, and threads that begin, is this watch's."""
+    install()
+    with native.turn():
+        active.append(watch)
+        _workers.setdefault(threading.get_ident(), []).append(watch)
+    native.listen(on=True)
+
+
+def end(watch: Watch, thread: int) -> None:
+    """No more; `thread` is the one that began it."""
+    native.listen(on=False)
+    with native.turn():
+        active.remove(watch)
+        _leave(watch, thread)
+
+
+@contextmanager
+def _working(watch: Watch) -> Iterator[None]:
+    """A thread of a pool works for a watch."""
+    thread = threading.get_ident()
+    with native.turn():
+        _workers.setdefault(thread, []).append(watch)
+    try:
+        yield
+    finally:
+        with native.turn():
+            _leave(watch, thread)
+
+
+def _leave(watch: Watch, thread: int) -> None:
+    _workers[thread].remove(watch)
+    if not _workers[thread]:
+        del _workers[thread]
 
 
 def _watches() -> list[Watch]:
@@ -163,7 +204,13 @@ def _before_fork() -> None:
             watch.before_fork()
 
 
+def _opened_natively(thread: int, path: str, flags: int) -> None:
+    for watch in _workers.get(thread) or [watch for watch in active if watch.is_of(thread)]:
+        watch.opened_natively(path, flags)
+
+
 def _in_child() -> None:
+    native.in_child()
     for watch in active:
         watch.in_child()
 
@@ -172,15 +219,15 @@ def _started() -> None:
     """A process begins that is neither a fork nor subprocess's: multiprocessing's by spawn or forkserver, loky's."""
     if active:
         for watch in _watches():
-            watch.note(_SUBPROCESS)
+            watch.note(SUBPROCESS)
 
 
 # ---------------------------------------------------------------- audit events
 
-_SUBPROCESS = "it runs a subprocess, whose own reads are not seen"
+SUBPROCESS = "it runs a subprocess, whose own reads are not seen"
 
 _UNSEEN = {
-    **dict.fromkeys(("subprocess.Popen", "os.system", "os.posix_spawn"), _SUBPROCESS),
+    **dict.fromkeys(("subprocess.Popen", "os.system", "os.posix_spawn"), SUBPROCESS),
     "socket.connect": "it asks over the network, and what it is told is not seen",
 }
 _COMMANDS = {"subprocess.Popen": 1, "os.system": 0, "os.posix_spawn": 1}

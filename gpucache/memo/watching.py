@@ -12,13 +12,14 @@ import os
 import stat
 import sys
 import threading
+import time
 import types
 from collections.abc import Container, Iterable
 from contextvars import Token
 
 from gpucache.fingerprint import Project, file_of_module, name_of_file, texts_from
 from gpucache.fingerprint.project import stdlib_roots
-from gpucache.memo import asking, by_name, children, hearing
+from gpucache.memo import asking, by_name, children, hearing, native
 from gpucache.memo.children import Line, Told
 from gpucache.memo.commands import named_in
 from gpucache.memo.frames import is_incidental, is_known_code, is_ours, is_pythons
@@ -72,7 +73,6 @@ _DEVICES, _MEMORY = "/dev/", "/dev/shm/"  # noqa: S108  # the second has files l
 
 _PROGRAMS = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
 
-_starting = threading.Lock()
 _project = Project()
 _by_code: dict[types.CodeType, dict[tuple[str, str], tuple[Input, str]]] = {}
 _generations: dict[types.CodeType, int] = {}
@@ -111,6 +111,7 @@ class Watch:
         self._made: set[str] = set()
         self._added_to: set[str] = set()
         self._unproven: Input | None = None
+        self._native: dict[str, str] = {}  # kinds of inputs by absolute path
         self._maybe = files_named(texts_in(arguments), path_texts)
         self._lock = threading.Lock()
         self._token: Token[Watch | None] | None = None
@@ -121,26 +122,29 @@ class Watch:
 
     def start(self) -> Watch:
         """Begin to watch this context."""
-        hearing.install()
         self._threads = frozenset(sys._current_frames())  # noqa: SLF001  # the only list of all threads, native ones too
         self._random = states()
         self._directory = _here()
         self._import_path = list(sys.path)
+        self._lost = native.lost()
+        self._began_at_ns, self._thread = time.time_ns(), threading.get_ident()
         if children.are_there():
             self.note("processes are there that began before it: what they read for it is not seen")
+        hearing.begin(self)
         self._token = hearing.current.set(self)
-        with _starting:
-            hearing.active.append(self)
         return self
 
     def stop(self) -> None:
         """End it; what was read counts for the body around, too."""
-        with _starting:
-            hearing.active.remove(self)
+        hearing.end(self, self._thread)
         if self._token is not None:
             hearing.current.reset(self._token)
             self._token = None
         self._hear_children()
+        for path, kind in self._native.items():
+            self._count_native(path, kind)
+        if native.lost() != self._lost:
+            self._unproven = Input("file", "one of the files that it opened (too many for all to be noted)", b"", "")
         if self._line is not None and not self._line.is_childs:
             self._line.close()
             self._line = None
@@ -310,10 +314,39 @@ class Watch:
                 self._added_to.add(os.path.abspath(path))
             self._tell_parent(Told(added_to=os.path.abspath(path)))
 
+    def opened_natively(self, path: str, flags: int) -> None:
+        """Native code has opened a file, some time ago."""
+        path, access = os.path.abspath(path), flags & os.O_ACCMODE
+        if native.is_librarys(path, self._root):
+            return
+        if access == os.O_RDONLY:
+            self._native.setdefault(path, "listing" if flags & os.O_DIRECTORY else "file")
+        elif flags & (os.O_TRUNC | os.O_EXCL):
+            self.made(path)
+        elif access == os.O_RDWR:
+            self.touched(path)
+        else:
+            self._added_to.add(path)
+
+    def _count_native(self, path: str, kind: str) -> None:
+        """Count what native code has read: as it is now, unless someone else has changed it meanwhile."""
+        place = kind, self._name(path)
+        if place in self._inputs or is_source(path) or self._is_passed_over(path) or not os.path.exists(path):
+            return
+        one = look_at(*place, self._root)
+        self.add((one,))
+        for code in self._keepers:
+            _by_code.setdefault(code, {})[place] = one, self._root
+        if kind == "file" and os.stat(path).st_mtime_ns > self._began_at_ns and hearing.SUBPROCESS not in self.notes:
+            self._unproven = one
+
     def made(self, path: str) -> None:
         """A file or a directory is written."""
         place = os.path.abspath(path)
         if place not in self._made:
+            native.give_out()
+            if place in self._native:  # read before, as it still is
+                self._count_native(place, self._native.pop(place))
             with self._lock:
                 self._made.add(place)
             self._tell_parent(Told(made=place))
