@@ -227,18 +227,32 @@ BY_NAME: dict[str, Policy] = {
     "worst_fit": worst_fit,
 }
 
+_UNCOMPILED = frozenset({"locality"})
+
 
 def by_name(policy: str | Policy) -> Policy:
     """The policy of that name; a function is itself.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or it is a class and not what a class makes.
     """
+    if isinstance(policy, type):
+        raise ValueError(f"policy={policy!r} is a class; give what it makes: {policy.__name__}()")  # noqa: TRY004 - as all bad policies
     if callable(policy):
         return policy
-    if policy not in BY_NAME:
+    if str(policy) not in BY_NAME:
         raise ValueError(f"no policy {policy!r}; there are {', '.join(sorted(BY_NAME))}, or give a function")
-    return BY_NAME[policy]
+    return BY_NAME[str(policy)]
+
+
+def compiled_name(policy: Policy) -> str | None:
+    """By what name the compiled chooser knows a policy; None if it does not.
+
+    One that is derived from ours is not ours: what it does otherwise would be passed over.
+    """
+    if type(policy) in {Fgd, Packed, Random, Ray}:
+        return str(policy.code)  # type: ignore[attr-defined]  # those four have it
+    return next((name for name, ours in BY_NAME.items() if ours is policy and name not in _UNCOMPILED), None)
 
 
 def score_of(policy: Callable[..., object], room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
