@@ -165,14 +165,14 @@ def test_the_driver_is_upgraded_under_us(fake_nvml: FakeNvml, said: list[str]) -
 
 def test_an_older_nvidia_ml_py(fake_nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that the installed bindings don't have is one absent value, with that reason."""
-    monkeypatch.delattr("pynvml.nvmlDeviceGetNumaNodeId")
+    monkeypatch.delattr("pynvml.nvmlDeviceGetRemappedRows")
     fake_nvml.says(gpu(0))
 
     (reading,) = NvmlSource().read().gpus
 
-    assert reading.numa_node is None
-    why = "this version of nvidia-ml-py does not know the call (nvmlDeviceGetNumaNodeId)"
-    assert reading.why_absent("numa_node") == why
+    assert reading.row_remaps is None
+    why = "this version of nvidia-ml-py does not know the call (nvmlDeviceGetRemappedRows)"
+    assert reading.why_absent("row_remaps") == why
 
 
 def test_whatever_the_bindings_raise_is_an_answer(fake_nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:

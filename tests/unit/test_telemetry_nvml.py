@@ -169,6 +169,16 @@ def test_memory_by_version_1_where_there_is_no_version_2(fake_nvml: FakeNvml) ->
     assert reading.why_absent("memory_reserved_bytes") == "Not Supported"
 
 
+@pytest.mark.parametrize("node", [0, 1, 63, 64, 300])
+def test_the_numa_node_of_a_gpu_on_pcie(fake_nvml: FakeNvml, node: int) -> None:
+    """The driver says by affinity which node is near; the call named for it answers only where a GPU is a node itself."""
+    fake_nvml.says(gpu(0, numa_node=node), "fail nvmlDeviceGetNumaNodeId 3")
+    assert only(NvmlSource().read()).numa_node == node
+
+    fake_nvml.says(gpu(0, numa_node=node), "fail nvmlDeviceGetMemoryAffinity 3")
+    assert only(NvmlSource().read()).numa_node == node
+
+
 def test_temperature_by_the_older_call(fake_nvml: FakeNvml) -> None:
     """A driver without nvmlDeviceGetTemperatureV is asked as before."""
     fake_nvml.says(gpu(0, temperature_c=55), "fail nvmlDeviceGetTemperatureV 13")
