@@ -44,7 +44,8 @@ class Cluster:
 
     Args:
         nodes: Their names must differ.
-        policy: A name (see policies.BY_NAME), or a function that scores a place.
+        policy: A name (see policies.BY_NAME), or a function that scores a place, given the Room on a node, the Demand, and the
+            indices of the GPUs considered (policies.Policy).
         expected: The demands that are to come, or like those that are, with their numbers: what `fgd` and `packed` weigh.
             Without them they learn from what is asked.
         compiled: False has the policy's Python version choose: slow, and the same places.

@@ -139,8 +139,8 @@ class Demand:
 
     @property
     def cpu_milli(self) -> int:
-        """CPUs in thousandths."""
-        return round(self.cpus * MILLI)
+        """CPUs in thousandths; one at least where it asks for any, or a million of the smallest would take nothing."""
+        return max(round(self.cpus * MILLI), int(self.cpus > 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,13 @@ def test_memory_of_others_is_not_promised() -> None:
     assert cluster.place(Demand(gpus=0.5, gpu_memory_bytes=6 * GIB)) is not None
 
 
+def test_the_smallest_of_cpus_is_not_nothing() -> None:
+    """A thousandth is taken for less than one: a node's CPUs don't feed tasks without end."""
+    cluster = Cluster([Node("n", cpus=0.002, memory_bytes=0)])
+
+    assert [cluster.place(Demand(cpus=0.0001)) is not None for _ in range(3)] == [True, True, False]
+
+
 def test_whole_gpus_are_not_shared() -> None:
     """A demand for two GPUs takes two that nobody has anything of."""
     cluster = Cluster([machine(gpus=3)])
