@@ -156,7 +156,11 @@ class Books:
             return "too few GPUs in service"
         gpus = [gpu for gpu in gpus if self.share_left[gpu] >= demand.share_milli]
         if len(gpus) < count:
-            return "too few GPUs with enough of their share left"
+            return (
+                "too few whole GPUs left"
+                if demand.share_milli == MILLI
+                else "too few GPUs with enough of their share left"
+            )
         gpus = [gpu for gpu in gpus if self.bytes_left[gpu] + self.foreign[gpu] >= self.bytes_on(gpu, demand)]
         return "too little GPU memory left" + (" beside what others use" if len(gpus) >= count else "")
 

@@ -196,16 +196,19 @@ class NvmlSource:
     # ---------------------------------------------------------------- where the driver does not answer
 
     def _read_in_part(self, began: int, why: str) -> Fleet:
-        """The GPUs that were read before the call that hangs, and the others as far as they are known."""
+        """The GPUs that were read before the call that hangs, and of the others those that were read earlier.
+
+        One that has never answered is named as a problem and is not there: nobody shall be given a GPU that hangs.
+        """
         opened, told = self._opened, self._under_way
         read, lost, problems = tuple(told.gpus), tuple(told.lost), tuple(told.problems)
         if opened is None or not read:
             return self._without_driver(began, why)
         known, done = {gpu.uuid: gpu for gpu in self._known}, {*lost, *(gpu.uuid for gpu in read)}
-        rest = [known.get(gpu.uuid) or _unread(gpu) for gpu in opened.gpus if gpu.uuid not in done]
-        gpus = (*read, *(without_readings(gpu, why) for gpu in rest))
+        rest = [gpu.uuid for gpu in opened.gpus if gpu.uuid not in done]
+        gpus = (*read, *(without_readings(known[uuid], why) for uuid in rest if uuid in known))
         self._known, self._has_read = gpus, True
-        missing = f"{why}; nothing is read of {', '.join(gpu.uuid for gpu in rest) or 'what comes after'}"
+        missing = f"{why}; nothing is read of {', '.join(rest) or 'what comes after'}"
         self._say("not all GPUs are read", (missing,))
         return Fleet(
             gpus,
@@ -220,8 +223,6 @@ class NvmlSource:
 
     def _without_driver(self, began: int, why: str) -> Fleet:
         """The GPUs as far as they are known, and why nothing was read."""
-        if not self._known and self._opened is not None:
-            self._known, self._has_read = tuple(map(_unread, self._opened.gpus)), True
         if not self._known:
             return Fleet((), began, (why,), pids_are_hosts=are_hosts())
         source = "read earlier" if self._has_read else "declared"
@@ -247,11 +248,6 @@ class _Noting:
         if name.startswith(("nvmlDevice", "nvmlInit", "nvmlSystem")):
             self._note(name)
         return found
-
-
-def _unread(gpu: KnownGpu) -> GpuReading:
-    """A GPU of which only that is known which does not change."""
-    return GpuReading(gpu.uuid, gpu.index, gpu.name, None, None, None, **gpu.facts, absent=gpu.absent)
 
 
 def _or_none(nvml: Any, read: Callable[[], Any]) -> Any:

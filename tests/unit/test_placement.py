@@ -61,6 +61,7 @@ def test_memory_limits_as_well_as_share() -> None:
         (Demand(memory_bytes=64 * GIB), "too little memory"),
         (Demand(gpus=0.2, models=("A10",)), "no GPU of model A10"),
         (Demand(gpus=0.5), "too few GPUs with enough of their share left"),
+        (Demand(gpus=1), "too few whole GPUs left"),
         (Demand(gpus=0.2, gpu_memory_bytes=15 * GIB), "too little GPU memory left"),
         (Demand(gpus=0.2, gpu_memory_bytes=10 * GIB), "too little GPU memory left beside what others use"),
     ],

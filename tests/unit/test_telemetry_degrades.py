@@ -216,34 +216,36 @@ def test_a_call_that_hangs_costs_the_time_limit(fake_nvml: FakeNvml, said: list[
 
 
 def test_what_was_read_before_a_call_that_hangs_counts(fake_nvml: FakeNvml, said: list[str]) -> None:
-    """One GPU hangs at the very first reading: the others are not lost with it; it is there, without readings, with the reason."""
-    fake_nvml.says(
-        gpu(0, memory_used_bytes=GIB), gpu(1), gpu(2), "hang nvmlDeviceGetPowerUsage on 1", "vanish 2 after 99"
-    )
+    """One GPU hangs at the very first reading: those before it are not lost with it; it is named, and nobody is given it."""
+    fake_nvml.says(gpu(0, memory_used_bytes=GIB), gpu(1), gpu(2), "hang nvmlDeviceGetPowerUsage on 1")
     source = NvmlSource(SOON_S)
 
     fleet, next_one = source.read(), source.read()
 
-    assert [(one.uuid, one.name) for one in fleet.gpus] == [(uuid(number), "NVIDIA H200") for number in range(3)]
-    assert [one.memory_used_bytes for one in fleet.gpus] == [GIB, None, None]
-    assert [device.room_bytes for device in fleet.devices] == [139 * GIB, 0, 0]
+    assert [(one.uuid, one.memory_used_bytes) for one in fleet.gpus] == [(uuid(0), GIB)]
     why = "NVML did not answer within 0.25 s (nvmlDeviceGetPowerUsage on GPU 1)"
-    assert [one.why_absent("power_w") for one in fleet.gpus] == [None, why, why]
     assert fleet.problems == (f"{why}; nothing is read of {uuid(1)}, {uuid(2)}",)
     assert fleet.driver_version == "570.86.15"
-    assert [one.memory_total_bytes for one in next_one.gpus] == [141 * GIB, None, None]
-    assert [one.memory_used_bytes for one in next_one.gpus] == [None, None, None]
+    assert [(one.memory_total_bytes, one.memory_used_bytes) for one in next_one.gpus] == [(141 * GIB, None)]
     assert said == ["not all GPUs are read", "GPUs are taken to be what was read earlier"]
 
 
-def test_gpus_that_hang_at_the_first_look_are_there(fake_nvml: FakeNvml) -> None:
-    """Their names are known, and no more: nobody is told that there is no GPU."""
-    fake_nvml.says(gpu(0), "hang nvmlDeviceGetPowerUsage")
+def test_gpus_that_were_read_earlier_stay_beside_those_read_now(fake_nvml: FakeNvml) -> None:
+    """With their sizes, in order, and the reason in the place of readings."""
+    fake_nvml.says(gpu(0), gpu(1), gpu(2))
+    source = NvmlSource(LATER_S)
+    source.read()
+    source._time_limit_s = SOON_S
 
-    (reading,) = NvmlSource(SOON_S).read().gpus
+    fake_nvml.says(gpu(0, power_mw=99_000), gpu(1), gpu(2), "hang nvmlDeviceGetPowerUsage on 1")
+    fleet = source.read()
 
-    assert (reading.uuid, reading.name, reading.memory_total_bytes) == (uuid(0), "NVIDIA H200", None)
-    assert (reading.why_absent("memory_total_bytes") or "").startswith("NVML did not answer within 0.25 s")
+    assert [(one.uuid, one.memory_total_bytes, one.power_w) for one in fleet.gpus] == [
+        (uuid(0), 141 * GIB, 99.0),
+        (uuid(1), 141 * GIB, None),
+        (uuid(2), 141 * GIB, None),
+    ]
+    assert fleet.lost == ()
 
 
 def test_while_a_call_hangs_nobody_waits_again(fake_nvml: FakeNvml, said: list[str]) -> None:
