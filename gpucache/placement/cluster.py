@@ -15,7 +15,7 @@ from itertools import chain
 
 from gpucache.placement import _scores, choice
 from gpucache.placement.books import Books
-from gpucache.placement.gangs import as_one
+from gpucache.placement.gangs import as_one, why_no_gang
 from gpucache.placement.integrity import check
 from gpucache.placement.model import (
     LARGEST_BYTES,
@@ -33,7 +33,7 @@ from gpucache.placement.neighbours import Neighbours
 from gpucache.placement.policies import BY_NAME, PACKED_POPULAR_PERCENT, Fgd, Packed, Policy, by_name, compiled_name
 from gpucache.placement.reasons import why_never, why_not_now
 from gpucache.placement.shapes import POPULAR_PERCENT, PRIOR, Shape, counted, fragment, popular_shapes
-from gpucache.placement.snapshot import Snapshot, gone_from, holds_told
+from gpucache.placement.snapshot import Snapshot, gone_from, holds_told, is_free_for
 
 LEARN_FROM = 64
 """Demands seen before a cluster that was told nothing expects more like them; again at every doubling."""
@@ -227,7 +227,7 @@ class Cluster:
     def why_not(self, demand: Demand) -> str | None:
         """Why a demand fits nowhere: which limit, on how many nodes, and what is nearest; None if it fits somewhere now."""
         if a_demand(demand).gang > 1:
-            return self._why_no_gang(demand)
+            return why_no_gang(self, demand)
         with self._kept_apart(demand):
             return why_not_now(self._books, demand)
 
@@ -343,13 +343,8 @@ class Cluster:
 
     def _retake(self, placement: Placement) -> None:
         """Take a place that was had before. Raises KeyError or ValueError if it is not there."""
-        node, gpus = self._node(placement.node), placement.gpu_indices
-        right = (
-            len(set(gpus)) == len(gpus) == placement.demand.gpu_count
-            and set(self._books.fitting(node, placement.demand)).issuperset(gpus)
-            and tuple(self._uuids[node][gpu] for gpu in gpus) == placement.gpu_uuids
-        )
-        if not right or placement.id in self._placements:
+        node = self._node(placement.node)
+        if placement.id in self._placements or not is_free_for(self._books, node, self._uuids[node], placement):
             raise ValueError(f"placement {placement.id} takes what is not there or taken already: {placement}")
         self._take(placement)
         if min(self._books.cpu_left[node], self._books.memory_left[node]) < 0:
@@ -406,21 +401,6 @@ class Cluster:
         if self._learns:
             self._asked.subtract(tried)
             self._asked = +self._asked
-
-    def _why_no_gang(self, demand: Demand) -> str | None:
-        never = why_never(self._books, demand)
-        if never is not None:
-            return never
-        before, placed, member = self.snapshot(), 0, replace(demand, gang=1)
-        try:
-            if self.place_gang(demand) is not None:
-                return None
-            while placed < demand.gang and self.place(member) is not None:
-                placed += 1
-            with self._kept_apart(member):
-                return f"{placed} of {demand.gang} members of the gang fit; then {why_not_now(self._books, member)}"
-        finally:
-            self.restore(before)
 
     def _there(self, name: str) -> int:
         node = self._node(name)

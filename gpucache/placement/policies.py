@@ -8,6 +8,7 @@ compiled ones in _scores.pyx, which Cluster uses for every policy that has a `co
 from __future__ import annotations
 
 import math
+import operator
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
@@ -111,7 +112,7 @@ class Random:
     code = "random"
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+        self.seed = operator.index(seed)
 
     def __call__(self, room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
         """The lot of the node, then of its GPU."""
@@ -130,7 +131,7 @@ class Ray:
     pick_percent = 20
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+        self.seed = operator.index(seed)
 
     def __call__(self, room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
         """How little the node is used."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gpucache.placement.books import Books
@@ -33,6 +33,16 @@ class Snapshot:
     closed: Mapping[str, str] = field(default_factory=dict)
     out: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
+
+
+def is_free_for(books: Books, node: int, uuids: Sequence[str], placement: Placement) -> bool:
+    """Whether a placement's GPUs are so many as it asks for, each once, by these names, and have room for it."""
+    gpus, demand = placement.gpu_indices, placement.demand
+    return (
+        len(set(gpus)) == len(gpus) == demand.gpu_count
+        and set(books.fitting(node, demand)).issuperset(gpus)
+        and tuple(uuids[gpu] for gpu in gpus) == placement.gpu_uuids
+    )
 
 
 def holds_told(books: Books) -> dict[str, frozenset[str]]:
