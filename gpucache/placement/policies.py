@@ -2,7 +2,7 @@
 
 A policy is a function of the room on a node, the demand, and the GPUs considered; a user's own is used like these.
 The ones here give whole numbers: a node's score times TIER, plus what tells its GPUs apart. They are the oracle of the
-compiled ones in _scores.pyx, which Cluster uses for every policy that has a `code`.
+compiled ones in _scores.pyx, which Cluster uses for those that compiled_name() knows.
 """
 
 from __future__ import annotations
