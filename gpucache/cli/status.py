@@ -119,7 +119,7 @@ def _show_workers(found: dict[str, Any]) -> None:
         for one in found["workers"]
     ]
     heads = ("worker", ">process", "kind", "GPU", ">promised", ">held", ">warm for", ">calls", "does", "residents")
-    write_table(heads, rows)
+    write_table(heads, rows, spare=(">process", ">warm for", ">calls"))
 
 
 def _show_gpus(found: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ def _show_gpus(found: dict[str, Any]) -> None:
         for gpu in found["gpus"]
     ]
     heads = (">GPU", "model", ">time promised", ">promised", ">held", ">others", ">used", "trouble")
-    write_table(heads, rows)
+    write_table(heads, rows, spare=(">time promised", ">others"))
 
 
 def _held(held: list[dict[str, Any]]) -> str:

@@ -11,6 +11,9 @@ from gpucache.telemetry.reading import Fleet, GpuReading
 HEADINGS = (">GPU", "model", ">memory used", ">kernel runs", ">bus busy", ">clock", ">power", ">heat", "remarks")
 """Those that begin with ">" head numbers."""
 
+SPARE = (">clock", ">power", ">heat")
+"""What goes first where there is no room for all."""
+
 PROCESS_HEADINGS = (">GPU", ">process", ">memory used")
 
 LEGEND = (
