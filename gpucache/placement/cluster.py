@@ -71,6 +71,7 @@ class Cluster:
         self._neighbours = Neighbours()
         self._has_islands = any(node.islands for node in nodes)
         self._next, self._decisions = 1, 0
+        self._is_choosing = False
         self._given, self._compiled = by_name(policy), compiled
         self._asked = counted(expected)
         self._learns = isinstance(policy, str) and policy in {"fgd", "packed"} and not self._asked
@@ -305,10 +306,16 @@ class Cluster:
         check(self._books, ((self._index[each.node], each) for each in self._placements.values()))
 
     def _choose(self, demand: Demand) -> choice.Place | None:
-        if demand.label or demand.apart:
-            with self._kept_apart(demand):
-                return self._chooser.choose(demand, self._decisions)
-        return self._chooser.choose(demand, self._decisions)
+        if self._is_choosing:
+            raise RuntimeError("a policy is asked where to place something; it can't place anything itself")
+        self._is_choosing = True
+        try:
+            if demand.label or demand.apart:
+                with self._kept_apart(demand):
+                    return self._chooser.choose(demand, self._decisions)
+            return self._chooser.choose(demand, self._decisions)
+        finally:
+            self._is_choosing = False
 
     def _place_side_by_side(self, gang: Demand, node: int, gpus: tuple[int, ...]) -> tuple[Placement, ...]:
         member, each, placed = replace(gang, gang=1), gang.gpu_count, list[Placement]()

@@ -269,9 +269,15 @@ def score_of(policy: Callable[..., object], room: Room, demand: Demand, gpus: tu
         raise PolicyFailed(name, f"raised {type(problem).__name__}: {problem}") from problem
     if not isinstance(score, int | float | Real):  # numpy's numbers are Real
         raise PolicyFailed(name, f"gave {score!r}")
-    if math.isnan(score):
+    if isinstance(score, int):
+        return score
+    try:
+        number = float(score)
+    except OverflowError as problem:
+        raise PolicyFailed(name, f"gave {score!r}, which is no float") from problem
+    if math.isnan(number):
         raise PolicyFailed(name, "gave NaN")
-    return score if isinstance(score, int | float) else float(score)
+    return number
 
 
 def kind_of(demand: Demand) -> str:

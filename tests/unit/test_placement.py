@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -187,6 +188,9 @@ def raises(room: object, demand: object, gpus: object) -> float:
         (lambda room, demand, gpus: "best", "'best'"),
         (lambda room, demand, gpus: None, "None"),
         (lambda room, demand, gpus: np.float32("nan"), "NaN"),
+        (lambda room, demand, gpus: Fraction(10**400), "no float"),
+        (lambda room, demand, gpus: (1, 2), "\\(1, 2\\)"),
+        (lambda room: 0, "TypeError"),
     ],
 )
 def test_a_broken_policy_is_named_and_changes_nothing(policy: object, said: str) -> None:
@@ -199,6 +203,33 @@ def test_a_broken_policy_is_named_and_changes_nothing(policy: object, said: str)
 
     assert state(cluster) == before
     cluster.check_integrity()
+
+
+def test_a_policy_that_places_is_refused() -> None:
+    """What it took would be given to the one that it was asked about as well."""
+
+    def places(room: object, demand: object, gpus: object) -> float:
+        cluster.place(Demand(gpus=1))
+        return 0
+
+    cluster = Cluster([machine(gpus=1)], policy=places)
+    before = state(cluster)
+
+    with pytest.raises(PolicyFailed, match="can't place anything itself"):
+        cluster.place(Demand(gpus=1))
+
+    assert state(cluster) == before
+    cluster.check_integrity()
+
+
+def test_scores_have_no_largest() -> None:
+    """Whole numbers beyond every float are compared as they are."""
+    cluster = Cluster([machine("a"), machine("b")], policy=lambda room, demand, gpus: 10**400 + room.index)
+
+    place = cluster.place(Demand(gpus=0.5))
+
+    assert place is not None
+    assert place.node == "b"
 
 
 def test_a_users_policy_chooses() -> None:
