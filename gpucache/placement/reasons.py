@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gpucache.placement.books import Books
@@ -40,22 +41,30 @@ def why_never(books: Books, demand: Demand) -> str | None:
     if together:
         return f"never fits: a gang of {demand.gang}, of which {together} would fit were the cluster empty"
     living = [node for node, alive in zip(books.nodes, empty.alive, strict=False) if alive]
+    if not living:
+        return "never fits: every node is gone"
     have = sorted({gpu.model or "no name" for node in living for gpu in node.gpus})
     if demand.models and not any(model in demand.models for model in have):
         models = f"the GPUs there are have models {', '.join(have)}" if have else "there are no GPUs"
         return f"never fits: no GPU of model {' or '.join(demand.models)}; {models}"
-    gpus = [gpu for node in living for gpu in node.gpus if not demand.models or gpu.model in demand.models]
-    counts = [_gpus_of_models(node, demand) for node in living]
     return (
-        f"never fits: the largest node there is has {max((node.cpus for node in living), default=0):g} CPUs, "
-        f"{max((node.memory_bytes for node in living), default=0):,} bytes of memory and {max(counts, default=0)} GPUs "
-        f"{'joined in one island ' if demand.joined else ''}"
-        f"{'of model ' + ' or '.join(demand.models) + ' ' if demand.models else ''}"
-        f"of up to {max((gpu.memory_bytes for gpu in gpus), default=0):,} bytes, not always on one node; "
+        f"never fits: the largest node there is has {max(node.cpus for node in living):g} CPUs, "
+        f"{max(node.memory_bytes for node in living):,} bytes of memory and {_largest_gpus(living, demand)}, not always on one node; "
         f"asked: {demand.cpus:g} CPUs, {demand.memory_bytes:,} bytes, {demand.gpus:g} GPUs"
         + (f" of {demand.gpu_memory_bytes:,} bytes" if demand.gpu_memory_bytes is not None else "")
         + _largest_that_would(empty, demand)
     )
+
+
+def _largest_gpus(nodes: Sequence[Node], demand: Demand) -> str:
+    """The most GPUs of a node that a demand may use, and the largest of them."""
+    count = max(_gpus_of_models(node, demand) for node in nodes)
+    sizes = [gpu.memory_bytes for node in nodes for gpu in node.gpus if not demand.models or gpu.model in demand.models]
+    if not sizes:
+        return "no GPU"
+    joined = "joined in one island " if demand.joined else ""
+    models = f"of model {' or '.join(demand.models)} " if demand.models else ""
+    return f"{count} GPUs {joined}{models}of up to {max(sizes):,} bytes"
 
 
 def _largest_that_would(empty: Books, demand: Demand) -> str:

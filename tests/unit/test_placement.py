@@ -295,6 +295,17 @@ def test_the_largest_that_would_fit_does(demand: Demand, most: dict[str, int], w
     assert not cluster.ever_fits(replace(demand, **{field: largest + 1}))
 
 
+def test_where_there_is_no_gpu_or_no_node_left_that_is_said() -> None:
+    """Instead of GPUs of nought bytes."""
+    cluster = Cluster([Node("n", 8, GIB)])
+
+    assert "1,073,741,824 bytes of memory and no GPU, not always" in str(cluster.why_not(Demand(gpus=1)))
+    cluster.remove_node("n")
+    assert cluster.why_not(Demand(cpus=1)) == "never fits: every node is gone"
+    cluster.return_node("n")
+    assert cluster.why_not(Demand(cpus=1)) is None
+
+
 def test_gangs_are_placed_whole_or_not_at_all() -> None:
     """Three of four fit: none is placed, and the reason counts them."""
     cluster = Cluster([machine("a", gpus=2), machine("b", gpus=1)])
