@@ -33,7 +33,8 @@ class Options:
         follow: What counts as the project's code: "project", "function" (its own body alone) or names of packages.
         numerics: What of the machine counts in the key: "any", "family" or "bitwise".
         retries: How often a call that raised is run again.
-        timeout: After this ("90s", or seconds) the call is stopped; it runs in a worker then.
+        timeout: After this ("90s", or seconds) the call is stopped; it runs in a worker then, and what is imported and loaded for
+            it there does not count.
         workers: More than 1: a gang, placed together or not at all.
         validate: Called with the result; if it raises, the result is neither stored nor passed on.
         tolerance: Run.check() takes a result for the same if its numbers differ by no more (relative, and absolute); None: bit

@@ -19,6 +19,7 @@ from gpucache.flows.session import Session, current_session
 from gpucache.flows.shared import bring
 from gpucache.flows.watcher import watcher
 from gpucache.memo import Explanation, Key, forget
+from gpucache.workers.context import begun
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -90,6 +91,7 @@ class AnyTask:
     def body(self, values: tuple[Any, ...]) -> Any:
         """Run the function on bound values: residents loaded, calls within it on nobody's record."""
         args, kwargs = self.binder.unbind([_in_residence(value) for value in values])
+        begun()
         token = watcher.set(None)
         try:
             return self.fn(*args, **kwargs)

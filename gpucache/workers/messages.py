@@ -11,7 +11,7 @@ import io
 import pickle
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cloudpickle
 import msgspec
@@ -22,6 +22,8 @@ from gpucache.errors import NotIdentifiable, NotStorable, RemoteError, RemoteTra
 
 if TYPE_CHECKING:
     from gpucache.store import Store
+
+Timed = Literal["", "call", "body"]
 
 BY_CONTENT_MIN_BYTES = 16 * 2**10
 """Smaller arrays cost less in the pickle than a manifest does (FACTS: a blob is a file, an inline row 16 KiB at most)."""
@@ -75,12 +77,22 @@ class NewModules(msgspec.Struct, frozen=True, array_like=True, tag="modules"):
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
-    """Driver to worker: run this. The payload is the pickled (fn, args, kwargs)."""
+    """Driver to worker: run this. The payload is the pickled (fn, args, kwargs).
+
+    `timed`: say Begun when the function begins ("call"), or when it says so itself ("body"); "": nobody wants to know.
+    """
 
     call: int
     store: str | None = None
     rank: int = 0
     size: int = 1
+    timed: Timed = ""
+
+
+class Begun(msgspec.Struct, frozen=True, array_like=True, tag="begun"):
+    """Worker to driver: what was to be imported and loaded for a timed call is there, and it runs."""
+
+    call: int
 
 
 class Holding(msgspec.Struct, frozen=True, array_like=True):
@@ -116,7 +128,7 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
     """Driver to worker: end when idle."""
 
 
-Message = Hello | Setup | Ready | Broken | NewModules | Call | Answer | Stale | Stop
+Message = Hello | Setup | Ready | Broken | NewModules | Call | Begun | Answer | Stale | Stop
 
 encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
