@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
-from gpucache.errors import NotCacheable
+from gpucache.errors import BadSetting, NotCacheable
 from gpucache.flows import dispatch
 from gpucache.flows.binding import Binder
 from gpucache.flows.by_name import imported, named
@@ -247,6 +247,8 @@ def task(
         BadSetting: An option has a value that is not understood.
         TypeError: There is no such option, or this is no function.
     """
+    if name is not None and not isinstance(name, str):
+        raise BadSetting("name", repr(name), "a text")
     unknown = sorted(set(options) - OptionsGiven.__annotations__.keys())
     if unknown:
         raise TypeError(

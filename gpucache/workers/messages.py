@@ -11,12 +11,14 @@ import io
 import pickle
 import sys
 import traceback
+import types
 from typing import TYPE_CHECKING, Any, Literal
 
 import cloudpickle
 import msgspec
 
 from gpucache.codec import code_file
+from gpucache.codec.global_names import with_class_globals
 from gpucache.codec.main_class import evaluated_annotations
 from gpucache.errors import NotIdentifiable, NotStorable, RemoteError, RemoteTraceback, StoreFull, StoreUnusable
 
@@ -162,7 +164,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             raise pickle.PicklingError("a memoryview would arrive as bytes; pass bytes(...) of it")
         if sys.version_info >= (3, 14) and isinstance(value, type):
             evaluated_annotations(value)
-        return super().reducer_override(value)
+        reduced = super().reducer_override(value)
+        return with_class_globals(value, reduced) if isinstance(value, types.FunctionType) else reduced
 
 
 class _PicklerByContent(_Pickler):

@@ -10,7 +10,7 @@ from gpucache.fingerprint.rewritten import rewriting
 
 
 def matches(module: types.ModuleType, text: str, file: str) -> bool:
-    """Whether compiling the text (as pytest does, where it did) gives the live functions, and its literal constants are the live ones."""
+    """Whether compiling the text (as pytest does, where it did) gives the live functions, and its literals are the live constants."""
     rewritten = rewriting(vars(module))
     try:
         tree = ast.parse(text)

@@ -183,12 +183,29 @@ def test_mutated_global_is_said_by_name() -> None:
         (lambda: gpc.task(timeout_s=1), TypeError, "there are cache, cpus"),
         (lambda: gpc.task(3), TypeError, "made of a function"),
         (lambda: gpc.task(retries=-1), BadSetting, "0 or more"),
+        (lambda: gpc.task(retries=1.5), BadSetting, "whole number"),  # type: ignore[arg-type]
+        (lambda: gpc.task(workers=0), BadSetting, "1 or more"),
+        (lambda: gpc.task(gpus=float("nan")), BadSetting, "gpus='nan'"),
+        (lambda: gpc.task(timeout=0), BadSetting, "more than 0"),
+        (lambda: gpc.task(cache="yes"), BadSetting, "True or False"),  # type: ignore[arg-type]
+        (lambda: gpc.task(validate=5), BadSetting, "function of the result"),  # type: ignore[arg-type]
+        (lambda: gpc.task(env={"A": "b"}), BadSetting, "gpucache.Env"),  # type: ignore[arg-type]
+        (lambda: gpc.task(follow=5), BadSetting, "names of packages"),  # type: ignore[arg-type]
+        (lambda: gpc.task(version=1.5), BadSetting, "whole number"),  # type: ignore[arg-type]
+        (lambda: gpc.task(name=5), BadSetting, "a text"),  # type: ignore[call-overload]
     ],
 )
 def test_what_makes_no_task(made: Callable[[], object], error: type[Exception], said: str) -> None:
     """A mistake in the decorator has a sentence of its own."""
     with pytest.raises(error, match=said):
         made()
+
+
+def test_a_version_may_be_a_number() -> None:
+    """2 and "2" are one version, 3 is another."""
+    keys = [double.with_(version=version).key(1, []) for version in (2, "2", 3)]
+
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_generator_is_refused_before_it_runs() -> None:
@@ -333,7 +350,7 @@ def fibonacci(n: int) -> int:
         ("gpu_memory", "much"),
         ("timeout", "soon"),
         ("ignore", "x"),
-        ("version", 3),
+        ("version", 3.5),
     ],
 )
 def test_bad_option_is_named(option: str, value: object) -> None:
