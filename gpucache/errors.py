@@ -275,8 +275,11 @@ class DoesNotFit(GpuCacheError):
         )
 
 
-class WorkerLost(GpuCacheError):
-    """The worker that ran a call died, and so did those it was given to afterwards."""
+class WorkerLost(GpuCacheError, BrokenExecutor):
+    """The worker that ran a call died, and so did those it was given to afterwards.
+
+    A BrokenExecutor for who handles a process pool's so; other calls, and later ones, run all the same.
+    """
 
     def __init__(self, task: str, attempts: int, how: str) -> None:
         self.task, self.attempts, self.how = task, attempts, how
