@@ -54,7 +54,8 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         right = column.startswith(">")
-        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=right)
+        whole = right or column == "run"  # an id that is broken in two can't be copied
+        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*row)
     sys.stdout.write(_rendered(table))
@@ -122,7 +123,10 @@ def _rendered(renderable: Any) -> str:
 
     is_terminal = sys.stdout.isatty()
     # rich knows NO_COLOR and the terminal's width; it is told only what it can't see behind the StringIO.
-    console = Console(file=io.StringIO(), force_terminal=is_terminal, width=None if is_terminal else PIPED_WIDTH)
+    width = None if is_terminal else PIPED_WIDTH
+    console = Console(file=io.StringIO(), force_terminal=is_terminal, width=width)
+    if is_terminal and console.no_color:  # rich would leave bold and dim, which are as unwelcome
+        console = Console(file=io.StringIO(), force_terminal=False, width=console.width)
     console.print(renderable, highlight=False)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from above
     return "".join(line.rstrip() + "\n" for line in text.splitlines())
