@@ -37,7 +37,7 @@ class Options:
         timeout: After this ("90s", or seconds) the call is stopped; it runs in a worker then, and what is imported and loaded for
             it there does not count.
         workers: More than 1: a gang, placed together or not at all.
-        validate: Called with the result; if it raises, the result is neither stored nor passed on.
+        validate: Called with the result; if it raises, or returns False, the result is neither stored nor passed on.
         tolerance: Run.check() takes a result for the same if its numbers differ by no more (relative, and absolute); None: bit
             for bit.
         force: Run even if the answer is known.

@@ -42,6 +42,10 @@ class ResultNotStored(UserWarning):
     """A result was handed to its caller and not stored, because it can't be, or because the store has no room."""
 
 
+_TRUTHS = ("bool", "bool_")
+"""Of Python, and of numpy before and after 2."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """A body to run, and what its record will say.
@@ -278,13 +282,15 @@ def checked(task: str, validate: Callable[[object], object] | None, value: objec
     """Return value if `validate` does not refuse it.
 
     Raises:
-        ValidationFailed: It raised; its exception is the cause.
+        ValidationFailed: It raised; its exception is the cause. Or it returned False, as who forgets to raise may have it do.
     """
     if validate is not None:
         try:
-            validate(value)
+            verdict = validate(value)
         except Exception as refusal:
-            raise ValidationFailed(task, f"{type(refusal).__name__}: {refusal}") from refusal
+            raise ValidationFailed.of(task, f"{type(refusal).__name__}: {refusal}", type(refusal)) from refusal
+        if type(verdict).__name__ in _TRUTHS and not verdict:
+            raise ValidationFailed(task, "it returned False")
     return value
 
 

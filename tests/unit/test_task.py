@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -272,10 +273,54 @@ def test_validate_keeps_a_bad_result_out() -> None:
     def negate(x: int) -> int:
         return -x
 
-    with pytest.raises(ValidationFailed, match="must be positive"):
-        negate(1)
+    for attempt in (negate, lambda x: negate.submit(x).result()):
+        for kind in (ValidationFailed, ValueError):
+            with pytest.raises(kind, match="must be positive"):
+                attempt(1)
     assert negate.cached(1) is None
     assert negate(-1) == 1
+
+
+class Refused(Exception):
+    def __init__(self, what: str, *, why: str) -> None:
+        super().__init__(what)
+        self.why = why
+
+
+class Odd(Exception):
+    def __new__(cls, one: int) -> Odd:
+        return super().__new__(cls, one)
+
+
+@pytest.mark.parametrize("kind", [ValueError, OSError, AssertionError, Refused, UnicodeDecodeError, KeyError])
+def test_a_refusal_is_what_validate_raised(kind: type[Exception]) -> None:
+    """Whatever its class wants to be made with; also after it has travelled."""
+    raised = ValidationFailed.of("task", "why not", kind)
+
+    arrived = pickle.loads(pickle.dumps(raised))
+
+    for one in (raised, arrived):
+        assert isinstance(one, ValidationFailed)
+        assert isinstance(one, kind)
+        assert str(one) == "task 'task': its validate refused the result: why not"
+
+
+def test_a_refusal_of_a_class_that_can_not_be_joined_is_plain() -> None:
+    """A ValidationFailed in any case."""
+    assert type(ValidationFailed.of("task", "why not", Odd)) is ValidationFailed
+
+
+@pytest.mark.parametrize("verdict", [False, np.False_])
+def test_false_is_a_refusal(verdict: object) -> None:
+    """Who forgets to raise does not get a bad result stored."""
+
+    @gpc.task(validate=lambda _: verdict)
+    def anything(x: int) -> int:
+        return x
+
+    with pytest.raises(ValidationFailed, match="returned False"):
+        anything(1)
+    assert anything.cached(1) is None
 
 
 def test_uncached_task_always_runs() -> None:
