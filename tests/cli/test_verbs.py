@@ -111,6 +111,24 @@ def test_unknown_flow_and_broken_files(folder: Path, capsys: pytest.CaptureFixtu
     assert "Traceback" not in half[2]
 
 
+def test_a_file_in_a_package_and_one_with_a_dot_in_its_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first is imported as a part of its package, whatever the current directory is; the second under a name of its own."""
+    text = PIPELINE.replace("RATE = 2", "from .rates import RATE")
+    (folder / "verbs_package").mkdir()
+    for name, content in (("__init__", ""), ("rates", "RATE = 4"), ("steps", text)):
+        (folder / "verbs_package" / f"{name}.py").write_text(content)
+    (folder / "verbs.v2.py").write_text(PIPELINE)
+
+    within = gpucache(capsys, "run", "verbs_package/steps.py:small", "--x", "1")
+    os.chdir(folder / "verbs_package")
+    again = gpucache(capsys, "run", "steps.py:small", "--x", "1")
+    dotted = gpucache(capsys, "run", "../verbs.v2.py:small", "--x", "1")
+
+    assert ["result  2.0" in out for _, out, _ in (within, again)] == [True, True]
+    assert "hit" in again[1]
+    assert "result  1.0" in dotted[1]
+
+
 def test_failed_task_shows_the_users_traceback(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 1, the task's own frames, none of gpucache's."""
     status, _, err = gpucache(capsys, "run", "verbs_pipeline.py:broken")
