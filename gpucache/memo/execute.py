@@ -65,6 +65,7 @@ class Work:
         keepers: Code that the body reaches and that keeps what it reads (lru_cache).
         travels: The result leaves this process by its manifest: Done.value is None unless the store had no room for it, and one
             that can't be stored can't be returned either.
+        joins: Wait for another process that runs the same call. Not a member of a gang, for whom its other members wait.
     """
 
     task: str
@@ -81,6 +82,7 @@ class Work:
     forced: bool = False
     strict: bool = False
     travels: bool = False
+    joins: bool = True
     note: Mapping[str, str | float | int] = field(default_factory=dict)
     root: str = ""
     keepers: frozenset[types.CodeType] = frozenset()
@@ -117,7 +119,8 @@ class Takeoff(AbstractContextManager["Done | None"]):
 
     def __init__(self, store: Store, work: Work) -> None:
         self._store, self._work = store, work
-        self._flight: AbstractContextManager[object] = nullcontext() if work.key is None else store.flight(work.key)
+        joins = work.joins and work.key is not None
+        self._flight: AbstractContextManager[object] = store.flight(work.key or b"") if joins else nullcontext()
 
     def __enter__(self) -> Done | None:
         try:
@@ -128,7 +131,7 @@ class Takeoff(AbstractContextManager["Done | None"]):
         try:
             return (
                 None
-                if self._work.forced or self._work.key is None
+                if self._work.forced or self._work.key is None or not self._work.joins
                 else find(self._store, self._work.key, State.JOINED, self._work.root)
             )
         except BaseException:
