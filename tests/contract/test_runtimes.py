@@ -115,6 +115,30 @@ def test_resident_is_loaded_in_the_worker(runtime: str) -> None:
     assert [future.result(120) for future in row.map([1, 2, 3])] == [1, 2, 3]
 
 
+@gpc.task(ignore=("gate",))
+def held(x: int, gate: str) -> int:
+    Path(gate).with_suffix(".begun").write_text("begun")
+    Path(gate).read_text()
+    return x
+
+
+def test_a_future_says_when_it_runs(runtime: str, tmp_path: Path) -> None:
+    """running() is true in a worker and not after; a call that runs is not cancelled, one that waits is."""
+    if runtime == "inline":
+        pytest.skip("a call has ended when submit() returns")
+    for name in ("gate", "gate.begun"):
+        os.mkfifo(tmp_path / name)
+    future = held.submit(1, str(tmp_path / "gate"))
+    waiting = row.submit(future)  # type: ignore[arg-type]  # a future stands for its value
+    assert (tmp_path / "gate.begun").read_text() == "begun"
+
+    assert (future.running(), future.done(), future.cancel()) == (True, False, False)
+    assert (waiting.running(), waiting.cancel(), waiting.cancelled()) == (False, True, True)
+
+    (tmp_path / "gate").write_text("go on")
+    assert (future.result(60), future.running(), future.done()) == (1, False, True)
+
+
 @gpc.task(workers=2, ignore=("place",))
 def met(x: int, place: str) -> tuple[int, int, list[str]]:
     """Each member says that it is there, and waits for the other: they must run at the same time."""
