@@ -73,7 +73,8 @@ class Config:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        if self.runtime not in ("local", "ray", "inline") and not self.runtime.startswith("ray://"):
+        is_address = self.runtime.startswith("ray://") and self.runtime != "ray://"
+        if self.runtime not in ("local", "ray", "inline") and not is_address:
             raise BadSetting("runtime", self.runtime, "'local', 'ray', 'ray://host:port' or 'inline'")
         if self.max_workers < 0:
             raise BadSetting("max_workers", str(self.max_workers), "0 (one per CPU) or more")
@@ -127,7 +128,7 @@ class Config:
             if name not in parsers:
                 raise BadSetting(name, str(value), f"one of {sorted(parsers)}")
             if value is not None:
-                settings[name] = value if isinstance(value, Setting) else ",".join(value)
+                settings[name] = _chosen(name, value, parsers[name])
         return cls(**settings)  # type: ignore[arg-type]  # each value came from its field's parser
 
 
@@ -141,6 +142,18 @@ def cloud_over_http(env: Mapping[str, str] | None = None) -> bool:
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
     found = os.environ if env is None else env
     return any(found.get(name, "").startswith("http://") for name in names)
+
+
+def _chosen(name: str, value: object, parser: Callable[[str], Setting]) -> Setting:
+    """A value from Python: of its field's kind, a text that says one as in the environment, or several texts."""
+    if isinstance(value, str):
+        return parser(value)
+    if isinstance(value, Sequence) and all(isinstance(one, str) for one in value):
+        return parser(",".join(value))
+    expected = type(getattr(Config(), name))
+    if type(value) is expected or (expected is float and type(value) is int):
+        return value  # type: ignore[return-value]  # a field's kind is a Setting's
+    raise BadSetting(name, repr(value), f"a {expected.__name__}")
 
 
 def _parsers() -> dict[str, Callable[[str], Setting]]:

@@ -157,7 +157,10 @@ class CodeDiffers(GpuCacheError):
 
 
 class ValidationFailed(GpuCacheError):
-    """A task's own `validate` refused its result. The result was neither stored nor passed on."""
+    """A task's own `validate` refused its result. The result was neither stored nor passed on.
+
+    Made by of(), it is an instance of what `validate` raised as well, so that `except ValueError` hears of it.
+    """
 
     def __init__(self, task: str, problem: str) -> None:
         self.task, self.problem = task, problem
@@ -165,6 +168,19 @@ class ValidationFailed(GpuCacheError):
 
     def __str__(self) -> str:
         return f"task {self.task!r}: its validate refused the result: {self.problem}"
+
+    @staticmethod
+    def of(task: str, problem: str, kind: type[Exception]) -> ValidationFailed:
+        """A refusal of this kind; a plain ValidationFailed where no class can be both."""
+        again = ValidationFailed.of, (task, problem, kind)
+        # An __init__ of its own: that of `kind`, next in line, may want other arguments.
+        members = {"__module__": __name__, "__reduce__": lambda _: again, "__init__": lambda *_: None}
+        try:
+            made = type("ValidationFailed", (ValidationFailed, kind), members)(task, problem)
+            made.task, made.problem = task, problem
+        except Exception:  # noqa: BLE001  # an edge: a user's class may have a metaclass, slots or a __new__ of its own
+            return ValidationFailed(task, problem)
+        return made if isinstance(made, ValidationFailed) else ValidationFailed(task, problem)
 
 
 # ---------------------------------------------------------------- the store
@@ -275,8 +291,11 @@ class DoesNotFit(GpuCacheError):
         )
 
 
-class WorkerLost(GpuCacheError):
-    """The worker that ran a call died, and so did those it was given to afterwards."""
+class WorkerLost(GpuCacheError, BrokenExecutor):
+    """The worker that ran a call died, and so did those it was given to afterwards.
+
+    A BrokenExecutor for who handles a process pool's so; other calls, and later ones, run all the same.
+    """
 
     def __init__(self, task: str, attempts: int, how: str) -> None:
         self.task, self.attempts, self.how = task, attempts, how

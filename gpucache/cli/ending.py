@@ -7,6 +7,8 @@ import sys
 import traceback
 from types import TracebackType
 
+import click
+
 from gpucache.errors import (
     BadArgument,
     BadSetting,
@@ -43,6 +45,7 @@ _STATUS: tuple[tuple[type[GpuCacheError], int], ...] = (
     (RecordCorrupt, INTEGRITY),
 )
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_CLICK = os.path.join(os.path.dirname(os.path.abspath(click.__file__)), "")
 _IMPORTING = ("<frozen", os.path.join(os.path.dirname(os.__file__), "importlib", ""))
 _USERS = os.path.join(_PACKAGE, "demo", "")  # the demo's pipelines are a user's program that we happen to ship
 
@@ -57,7 +60,8 @@ def say(problem: Exception) -> int:
     if isinstance(problem, GpuCacheError):
         cause = problem.__cause__
         if isinstance(problem, FlowFileBroken) and cause is not None:
-            say_line(users_traceback(cause))
+            # Where in the file, and what: the traceback proper is for programs that failed, not for files with a mistake in them.
+            say_line(users_traceback(cause).removeprefix("Traceback (most recent call last):\n"))
         say_line(f"gpucache: {problem}")
     elif _is_ours(problem):
         say_line("".join(traceback.format_exception(problem)).rstrip())
@@ -77,7 +81,7 @@ def say_line(text: str) -> None:
 
 
 def users_traceback(problem: BaseException) -> str:
-    """A user's exception with the frames of gpucache, and of Python's import machinery, left out.
+    """A user's exception with the frames of gpucache, of click and of Python's import machinery left out.
 
     An exception that comes from a worker has its remote frames in its cause; those come first, trimmed alike.
     """
@@ -116,7 +120,7 @@ def _is_ours(problem: BaseException) -> bool:
 
 
 def _is_hidden(file: str) -> bool:
-    return (file.startswith(_PACKAGE) and not file.startswith(_USERS)) or file.startswith(_IMPORTING)
+    return (file.startswith(_PACKAGE) and not file.startswith(_USERS)) or file.startswith((_CLICK, *_IMPORTING))
 
 
 def _frames(trace: TracebackType | None) -> list[TracebackType]:

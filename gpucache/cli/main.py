@@ -23,6 +23,7 @@ VERBS = {
     "replay": "Run a run's flow again with the arguments that it had, and compare.",
     "stats": "Say what the store holds.",
     "tag": "Give a run a name.",
+    "pin": "Keep the results of a run, whatever gc is asked for.",
     "check": "Run a run's calls again, or compare two runs, and say what is not the same.",
     "accept": "Let a task's results of an earlier run answer for its code as it is now.",
     "gc": "Free room in the store; says what it would do, does it with --apply.",
@@ -34,6 +35,7 @@ VERBS = {
     "simulate": "Say what a cluster would have done with a workload, by policy.",
     "serve": "Serve metrics of the GPUs, the pools and the store.",
     "doctor": "Say whether everything that gpucache needs is there.",
+    "bench": "Measure here what a hit, a new call and a warm worker cost.",
 }
 
 
@@ -103,6 +105,8 @@ def status_of(arguments: Sequence[str]) -> int:
 
 
 def _message(problem: BaseException) -> str:
+    if isinstance(problem, KeyboardInterrupt | click.Abort):
+        return "interrupted"
     return problem.format_message() if isinstance(problem, click.ClickException) else str(problem)
 
 
@@ -121,7 +125,8 @@ def _status_of(arguments: Sequence[str], heard: list[BaseException]) -> int:
         return USAGE
     except click.exceptions.Exit as leave:
         return leave.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as problem:
+        heard.append(problem)
         _stop_at_once()
         say_line("gpucache: interrupted")
         return INTERRUPTED
@@ -132,5 +137,6 @@ def _status_of(arguments: Sequence[str], heard: list[BaseException]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone, as with `| head`
         return OK
     except Exception as problem:  # noqa: BLE001  # an edge: a flow's own lines may raise anything, and so may a bug of ours
+        heard.append(problem)
         return say(problem)
     return given if isinstance(given, int) else OK

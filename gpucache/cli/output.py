@@ -62,7 +62,7 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare:
 
     shown, cells = list(columns), [list(row) for row in rows]
     console = _console()
-    if console.is_terminal:
+    if sys.stdout.isatty():
         heads = [head.replace(" ", "\n") if head.startswith(">") else head for head in shown]
         shown = shown if _width(shown, cells) <= console.width else heads
         for place in [columns.index(name) for name in spare]:
@@ -72,7 +72,8 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare:
     kept = [place for place, column in enumerate(shown) if column or not columns[place]]
     for place in kept:
         right = columns[place].startswith(">")
-        table.add_column(shown[place].lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=right)
+        whole = right or columns[place] == "run"  # an id that is broken in two can't be copied
+        table.add_column(shown[place].lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for row in cells:
         table.add_row(*(row[place] for place in kept))
     sys.stdout.write(_rendered(table))
@@ -159,4 +160,8 @@ def _console() -> Console:
 
     is_terminal = sys.stdout.isatty()
     # rich knows NO_COLOR and the terminal's width; it is told only what it can't see behind the StringIO.
-    return Console(file=io.StringIO(), force_terminal=is_terminal, width=None if is_terminal else PIPED_WIDTH)
+    width = None if is_terminal else PIPED_WIDTH
+    console = Console(file=io.StringIO(), force_terminal=is_terminal, width=width)
+    if is_terminal and console.no_color:  # rich would leave bold and dim, which are as unwelcome
+        console = Console(file=io.StringIO(), force_terminal=False, width=console.width)
+    return console

@@ -25,7 +25,8 @@ def command(name: str, force: tuple[str, ...], store: str | None, runtime: str |
     with users_output(as_json=as_json):
         after = before.replay(forced=force)
     problem = after.exception()
+    differs = (as_json or problem is None) and write_differences("replay", before, after, as_json=as_json)
     if problem is not None:
         say_line(users_traceback(problem))
         return status_for(problem)
-    return INTEGRITY if write_differences("replay", before, after, as_json=as_json) else OK
+    return INTEGRITY if differs else OK

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import click
 
-from gpucache.cli.flows import start, store_option
+from gpucache.cli.flows import json_option, start, store_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,9 +27,11 @@ FIRST_S = 30.0
 @click.option("--metrics", is_flag=True, required=True, help="Serve /metrics in Prometheus' text format.")
 @click.option("--port", default=9477, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
 @store_option
-def command(metrics: bool, port: int, store: str | None) -> int:  # noqa: ARG001  # the flag says what is served
-    """Serve metrics of the GPUs, the pools and the store until interrupted."""
-    from gpucache.cli.output import write
+@json_option
+def command(metrics: bool, port: int, store: str | None, as_json: bool) -> int:  # noqa: ARG001  # the flag says what is served
+    """Serve metrics of the GPUs, the pools and the store until interrupted; first say where."""
+    from gpucache.cli.ending import INTERRUPTED
+    from gpucache.cli.output import write, write_json
     from gpucache.flows import current_session
     from gpucache.telemetry import Sampler
 
@@ -42,9 +46,12 @@ def command(metrics: bool, port: int, store: str | None) -> int:  # noqa: ARG001
                 f"port {port} can't be served on: {problem}; choose another with --port"
             ) from None
         with server:
-            write(f"http://127.0.0.1:{server.server_address[1]}/metrics")
-            server.serve_forever()
-    return 0
+            url = f"http://127.0.0.1:{server.server_address[1]}/metrics"
+            write_json("serve", url=url) if as_json else write(url)
+            sys.stdout.flush()  # whoever started us by a pipe waits for it
+            with contextlib.suppress(KeyboardInterrupt):
+                server.serve_forever()
+    return INTERRUPTED
 
 
 class Page:

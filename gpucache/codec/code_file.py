@@ -11,6 +11,8 @@ import types
 from collections import ChainMap
 from typing import Any
 
+from gpucache.codec.global_names import with_class_globals
+
 
 def dispatch_table() -> ChainMap[type, Any]:
     """For a subclass of cloudpickle.Pickler: its table, where code keeps its file."""
@@ -32,6 +34,10 @@ def dumps(value: object) -> bytes:
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
         dispatch_table = dispatch_table()
+
+        def reducer_override(self, value: Any) -> Any:
+            reduced = super().reducer_override(value)
+            return with_class_globals(value, reduced) if isinstance(value, types.FunctionType) else reduced
 
     out = io.BytesIO()
     Pickler(out, protocol=5).dump(value)

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from gpucache.codec import code_file, main_class, tensor
+from gpucache.codec.global_names import with_class_globals
 from gpucache.codec.kinds import BULK_FROM_BYTES, Encoded, OpenPart, type_name
 from gpucache.digests import File
 from gpucache.digests.of_objects import forgotten
@@ -132,7 +133,8 @@ def _pickler() -> Any:
                 if _forgets(value):
                     raise _Refused(value, "its attributes would be lost: give its class __reduce__ and __setstate__")
                 found = self._torchs(value) if "torch" in sys.modules else NotImplemented
-                return super().reducer_override(value) if found is NotImplemented else found
+                found = super().reducer_override(value) if found is NotImplemented else found
+                return with_class_globals(value, found) if isinstance(value, types.FunctionType) else found
 
             def _torchs(self, value: Any) -> Any:
                 if self._of_torch is None:

@@ -35,9 +35,9 @@ class Executor(concurrent.futures.Executor):
     Args:
         max_workers: Workers at most; None: one per CPU. They start when calls need them.
         gpus: Share of a GPU, or whole GPUs, for each worker; on a machine without GPUs it counts for nothing.
-        gpu_memory_bytes: Device memory that each worker reserves; None: what its share amounts to.
+        gpu_memory: Device memory that each worker reserves, "6GiB" or bytes; None: what its share amounts to.
         cpus: CPUs that each call counts for.
-        memory_bytes: Host memory that each call counts for.
+        memory: Host memory that each call counts for, "2GiB" or bytes.
         env: The workers' environment.
         initializer: Run in each worker before its first call, with initargs. If it raises, the executor is broken.
         cache: A call whose answer is in the store (GPUCACHE_STORE, or the one given) is not run. Functions and arguments
@@ -45,7 +45,7 @@ class Executor(concurrent.futures.Executor):
         runtime: "local", "ray", "ray://host:port" or "inline"; None: the session's, or GPUCACHE_RUNTIME.
         store: Where large arrays travel through, both ways; they arrive mapped and read-only. None: they are pickled.
         retries: How often a call that raised is run again.
-        timeout_s: After this long in a worker a call is stopped, and has TaskTimeout.
+        timeout: After this long in a worker ("90s", or seconds) a call is stopped, and has TaskTimeout.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class Executor(concurrent.futures.Executor):
         max_workers: int | None = None,
         gpus: float = 0,
         *,
-        gpu_memory_bytes: int | None = None,
+        gpu_memory: str | int | None = None,
         cpus: float = 1,
-        memory_bytes: int | None = None,
+        memory: str | int | None = None,
         env: Env | None = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
@@ -63,7 +63,7 @@ class Executor(concurrent.futures.Executor):
         runtime: str | None = None,
         store: Store | None = None,
         retries: int = 0,
-        timeout_s: float | None = None,
+        timeout: float | str | None = None,
     ) -> None:
         if max_workers is not None and max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
@@ -72,6 +72,7 @@ class Executor(concurrent.futures.Executor):
         config = _session_config(runtime)
         if max_workers is not None:
             config = replace(config, max_workers=max_workers)
+        gpu_memory_bytes, memory_bytes, self._timeout_s = _in_units(gpu_memory, memory, timeout)
         self._resources = Resources(
             cpus=cpus, gpus=gpus, gpu_memory_bytes=gpu_memory_bytes, memory_bytes=memory_bytes, env=env
         )
@@ -82,13 +83,12 @@ class Executor(concurrent.futures.Executor):
             from gpucache.executors.cached import CachedCalls
 
             config = config if store is None else replace(config, store=str(store.path))
-            self._cached = CachedCalls(config, self._resources, retries=retries, timeout_s=timeout_s)
+            self._cached = CachedCalls(config, self._resources, retries=retries, timeout_s=self._timeout_s)
             self._driver = self._cached.driver
         else:
             self._driver = Driver(config, initializer=initializer, initargs=initargs, on_broken=_log_broken)
         self._store = store
         self._retries = retries
-        self._timeout_s = timeout_s
         # An executor that nobody holds any more finishes what it was given and then ends its workers.
         self._finalizer = weakref.finalize(self, _let_go, self._driver)
         self._finalizer.atexit = False  # the driver itself sees to the end of the program
@@ -180,3 +180,18 @@ def _chain(lists: Iterator[list[R]]) -> Iterator[R]:
         results.reverse()
         while results:
             yield results.pop()
+
+
+def _in_units(
+    gpu_memory: str | int | None, memory: str | int | None, timeout: float | str | None
+) -> tuple[int | None, int | None, float | None]:
+    """Bytes, bytes and seconds, written as for tasks."""
+    if gpu_memory is None and memory is None and timeout is None:
+        return None, None, None
+    from gpucache.flows.sizes import parse_bytes, parse_seconds  # here: with it comes all that tasks need
+
+    return (
+        None if gpu_memory is None else parse_bytes("gpu_memory", gpu_memory),
+        None if memory is None else parse_bytes("memory", memory),
+        None if timeout is None else parse_seconds("timeout", timeout),
+    )

@@ -15,6 +15,7 @@ import types
 from dataclasses import dataclass
 from typing import Any
 
+from gpucache.codec.global_names import is_never_reached
 from gpucache.fingerprint.current import Reads
 from gpucache.fingerprint.missing import MISSING
 from gpucache.fingerprint.normal_form import Ref
@@ -72,6 +73,8 @@ class References:
         if name in function.__code__.co_freevars:
             return self._follow_cell(function, name, ref.attrs)
         namespace = function.__globals__
+        if is_never_reached(function.__code__, name):
+            return Literal(b"never reached " + ".".join((name, *ref.attrs)).encode())
         if name not in namespace:
             return self._follow_builtin(namespace, name, ref.attrs)
         if name == "__file__":

@@ -25,6 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gpucache.fingerprint.code_form import same_but_for_place
+from gpucache.fingerprint.rewritten import Rewriting, rewriting
 from gpucache.fingerprint.scope import FunctionNode, children, imports_of
 
 _FUTURE_FLAGS = 0x1FE0000
@@ -37,7 +38,7 @@ class _Statement:
 
     nodes: list[ast.stmt]
     line: int = 0
-    codes: dict[int, list[types.CodeType]] = field(default_factory=dict)
+    codes: dict[tuple[int, bool], list[types.CodeType]] = field(default_factory=dict)
     places: list[_Place] | None = None
 
 
@@ -67,13 +68,16 @@ class Text:
         self._whole = _Statement([])
         self._class_lines: dict[str, int] = {}
 
-    def find(self, code: types.CodeType) -> FunctionNode | None:
-        """The function of this text that compiles to `code`, if there is one."""
+    def find(self, code: types.CodeType, rewritten: Rewriting | None = None) -> FunctionNode | None:
+        """The function of this text that compiles to `code`, as it stands or as pytest rewrote it, if there is one."""
         near = self._statement_at(code.co_firstlineno)
-        node = None if near is None else self._find_in([near], code)
-        return self._find_in(self._parsed(), code) if node is None else node
+        node = None if near is None else self._find_in([near], code, None)
+        node = self._find_in(self._parsed(), code, None) if node is None else node
+        return self._find_in(self._parsed(), code, rewritten) if node is None and rewritten is not None else node
 
-    def _find_in(self, statements: list[_Statement], code: types.CodeType) -> FunctionNode | None:
+    def _find_in(
+        self, statements: list[_Statement], code: types.CodeType, rewritten: Rewriting | None
+    ) -> FunctionNode | None:
         places = [place for statement in statements for place in self._places(statement) if place.name == code.co_name]
         if code.co_name == "<lambda>" and not _has_columns(code):
             lines = [_first_line(place.node) for place in places]
@@ -83,7 +87,8 @@ class Text:
             if _first_line(place.node) != code.co_firstlineno and place.qualname != code.co_qualname:
                 continue
             for statement in (place.statement, self._whole):
-                if any(same_but_for_place(compiled, code) for compiled in self._compiled(place, statement, flags)):
+                compiled = self._compiled(place, statement, flags, rewritten)
+                if any(same_but_for_place(one, code) for one in compiled):
                     return place.node
         return None
 
@@ -131,21 +136,26 @@ class Text:
                 waiting += [(child, scope) for child in children(node)]
         return statement.places
 
-    def _compiled(self, place: _Place, statement: _Statement, flags: int) -> Iterator[types.CodeType]:
+    def _compiled(
+        self, place: _Place, statement: _Statement, flags: int, rewritten: Rewriting | None
+    ) -> Iterator[types.CodeType]:
         """The code objects that may be this place's: same name, same first line; of lambdas, those from within it."""
-        codes = statement.codes.get(flags)
+        codes = statement.codes.get((flags, rewritten is not None))
         if codes is None:
-            codes = statement.codes[flags] = self._compile(statement.nodes, flags)
+            codes = self._compile(statement.nodes, flags, rewritten)
+            statement.codes[flags, rewritten is not None] = codes
         line = _first_line(place.node)
         for code in codes:
             if code.co_name == place.name and code.co_firstlineno == line and _lies_in(code, place.node):
                 yield code
 
-    def _compile(self, nodes: list[ast.stmt], flags: int) -> list[types.CodeType]:
-        module = ast.Module(nodes, type_ignores=[])
+    def _compile(self, nodes: list[ast.stmt], flags: int, rewritten: Rewriting | None) -> list[types.CodeType]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                module = (
+                    ast.Module(nodes, type_ignores=[]) if rewritten is None else rewritten(nodes, self.text, self._file)
+                )
                 return list(_inner_codes(compile(module, self._file, "exec", flags=flags, dont_inherit=True)))
         except (SyntaxError, ValueError, RecursionError):  # a cell's top-level await
             return []
@@ -187,13 +197,13 @@ class Sources:
             return next((line for line in lines if line is not None), None)
 
     def _search(self, code: types.CodeType, namespace: Mapping[str, object]) -> Found | None:
-        file = code.co_filename
+        file, rewritten = code.co_filename, rewriting(namespace)
         for text in reversed(self._texts.get(file, ())):
-            node = text.find(code)
+            node = text.find(code, rewritten)
             if node is not None:
                 return Found(node, text)
         fresh = self._read_again(file, namespace)
-        node = None if fresh is None else fresh.find(code)
+        node = None if fresh is None else fresh.find(code, rewritten)
         return None if fresh is None or node is None else Found(node, fresh)
 
     def _read_again(self, file: str, namespace: Mapping[str, object]) -> Text | None:

@@ -65,6 +65,28 @@ class Binder:
             for kind, value in zip(self._kinds, bound.arguments.values(), strict=True)
         )
 
+    def bind_again(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The values of all parameters, from those that an earlier binding had by name. A parameter added since has its default.
+
+        Raises:
+            TypeError: The function takes other arguments now.
+        """
+        args: list[Any] = []
+        kwargs = {name: value for name, value in values.items() if name not in self.names}
+        has_gap = False
+        for name, kind in zip(self.names, self._kinds, strict=True):
+            if name not in values:
+                has_gap = True
+            elif kind is inspect.Parameter.VAR_POSITIONAL:
+                args.extend(values[name])
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                kwargs.update(values[name])
+            elif kind in _POSITIONAL and not has_gap:
+                args.append(values[name])
+            else:
+                kwargs[name] = values[name]
+        return self.bind(tuple(args), kwargs)
+
     def unbind(self, values: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Values in the signature's order, as the (args, kwargs) that call the function with them."""
         args: list[Any] = []

@@ -23,9 +23,7 @@ def main(run_id: str) -> int:
     except Exception as problem:
         session.ledger.write(msgspec.structs.replace(row, status="failed", error=str(problem), ended_at=row.started_at))
         raise
-    params = session.store.read(row.params)
-    values = tuple(params[name] for name in flow.binder.names)
-    run = flow.execute(values, run_id=run_id)
+    run = flow.execute(flow.binder.bind_again(session.store.read(row.params)), run_id=run_id)
     if run.error is not None:
         sys.stderr.write(run.traceback or run.error)
     return 0 if run.status == "done" else 1

@@ -58,6 +58,11 @@ class Future(concurrent.futures.Future[R], Generic[R]):
         outcome = cast("object", super().result(timeout))
         return outcome.manifest if type(outcome) is Arrived else None
 
+    def running(self) -> bool:
+        """Whether a worker runs the call now; what it was given, but has not begun, is still queued, and can be cancelled."""
+        inner = self._inner
+        return not self.done() and (super().running() or (inner is not None and inner.running()))
+
     def cancel(self) -> bool:
         """Cancel the call unless it runs or is done."""
         inner = self._inner

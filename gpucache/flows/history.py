@@ -207,7 +207,7 @@ class Run(Generic[R]):
 
         Raises:
             BadSetting: `sample` is not a share.
-            NoSuchRecord: The arguments could not be stored then, or the flow is no longer where it was.
+            NoSuchRecord: The arguments could not be stored then, or the flow takes others now, or is no longer where it was.
             Anything that a body raises now.
         """
         from gpucache.flows.checking import Checker
@@ -215,11 +215,12 @@ class Run(Generic[R]):
 
         if not 0 < sample <= 1:
             raise BadSetting("sample", str(sample), "a share above 0, up to 1 (or 100%)")
-        flow, params = self._again()
+        flow, values = self._again()
+        args, kwargs = flow.binder.unbind(values)
         checker = Checker(self._session, sample)
         token = watcher.set(checker)
         try:
-            flow.made(**params)
+            flow.made(*args, **kwargs)
         finally:
             watcher.reset(token)
         return checker.found
@@ -242,18 +243,22 @@ class Run(Generic[R]):
             forced: Names of tasks that run even if their answer is known.
 
         Raises:
-            NoSuchRecord: The arguments could not be stored then, or the flow is no longer where it was.
+            NoSuchRecord: The arguments could not be stored then, or the flow takes others now, or is no longer where it was.
         """
-        flow, params = self._again()
-        return cast("Run[R]", flow.execute(flow.binder.bind((), params), forced=forced))
+        flow, values = self._again()
+        return cast("Run[R]", flow.execute(values, forced=forced))
 
-    def _again(self) -> tuple[Flow[..., Any], dict[str, Any]]:
-        """The flow as it is now, and the arguments that it had."""
+    def _again(self) -> tuple[Flow[..., Any], tuple[Any, ...]]:
+        """The flow as it is now, and the arguments that it had, bound to it."""
         from gpucache.flows.loading import load_flow
 
         if self._row.params is None:
             raise NoSuchRecord("arguments of run", self.id, "they could not be stored; call the flow yourself")
-        return load_flow(self.code.get("file"), self.code["module"], self.code["flow"]), self.params
+        flow = load_flow(self.code.get("file"), self.code["module"], self.code["flow"])
+        try:
+            return flow, flow.binder.bind_again(self.params)
+        except TypeError as problem:
+            raise NoSuchRecord("arguments of run", self.id, f"the flow takes others now: {problem}") from None
 
     def __repr__(self) -> str:
         return f"<run {self.id} of {self.flow}: {self.status}>"
@@ -304,11 +309,14 @@ def run(name: str) -> Run[Any]:
     return Run(session, session.ledger.find(name))
 
 
-def runs(flow: str | None = None, *, since: str | float | None = None, limit: int | None = None) -> list[Run[Any]]:
-    """Runs, newest first: of one flow, started within `since` ("7d", "2h", or seconds), at most `limit`."""
+def runs(
+    flow: str | Flow[..., Any] | None = None, *, since: str | float | None = None, limit: int | None = None
+) -> list[Run[Any]]:
+    """Runs, newest first: of one flow (or of that name), started within `since` ("7d", "2h", or seconds), at most `limit`."""
     session = current_session()
+    name = flow if isinstance(flow, str | None) else flow.name
     oldest = None if since is None else time.time() - parse_seconds("since", since)
-    return [Run(session, row) for row in islice(session.ledger.runs(flow, since=oldest), limit)]
+    return [Run(session, row) for row in islice(session.ledger.runs(name, since=oldest), limit)]
 
 
 def _call(row: CallRow) -> Call:

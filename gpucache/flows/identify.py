@@ -52,7 +52,7 @@ class Code:
         self.header = header_of(
             task.name,
             self.fingerprint.digest,
-            task.options.version,
+            task.options.version_text,
             self.environment.encode(),
             task.binder.counted_names,
         )
@@ -60,8 +60,8 @@ class Code:
     def parts(self, task: AnyTask) -> dict[str, tuple[bytes, str]]:
         """The components that are the same for all calls of the task, with the text that people read."""
         parts = dict(self.fingerprint.parts)
-        if task.options.version is not None:
-            version = task.options.version
+        if task.options.version_text is not None:
+            version = task.options.version_text
             parts["version:"] = (combine(version.encode()), f"version {version}")
         if self.environment:
             parts["environment:"] = (combine(self.environment.encode()), self.environment)

@@ -1,11 +1,12 @@
-"""Run a call's body in this process: memoised or not, plain or async."""
+"""Run a call's body in this process: memoised or not, plain or async; again, if it raises and may be tried again."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpucache.digests import value_digest
 from gpucache.events import State
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Watched
 
+T = TypeVar("T")
+
 
 def run_here(session: Session, called: Called, watched: Watched) -> Any:
     """Run a miss and publish its result; the value is what a hit would give."""
@@ -26,7 +29,8 @@ def run_here(session: Session, called: Called, watched: Watched) -> Any:
     called.values = resolved_all(called.values)
     cause = why(session, called, watched)
     work = work_of(session, called, watched, lambda: called.task.body(called.values))
-    return _ended(called, watched, cause, lambda: execute(session.store, work))
+    retries = called.task.options.retries
+    return _ended(called, watched, cause, lambda: _tried(retries, lambda: execute(session.store, work)))
 
 
 async def run_body_async(session: Session, called: Called, watched: Watched) -> Any:
@@ -34,28 +38,36 @@ async def run_body_async(session: Session, called: Called, watched: Watched) -> 
     called.values = resolved_all(called.values)
     cause = why(session, called, watched)
     work = work_of(session, called, watched, lambda: None)
-    flight = Takeoff(session.store, work)
-    landed = await asyncio.to_thread(flight.__enter__)
     try:
-        if landed is None:
-            ran_at, watch = time.perf_counter(), watch_of(session.store, work)
-            try:
-                value = await called.task.body_async(called.values)
-            finally:
-                watch.stop()
-            landed = publish(session.store, work, value, time.perf_counter() - ran_at, watch)
+        done = await _tried_async(called.task.options.retries, lambda: _landed(session, called, work))
     except BaseException:
         watched.end(called, State.FAILED, why=cause)
         raise
+    return _ended(called, watched, cause, lambda: done)
+
+
+async def _landed(session: Session, called: Called, work: Work) -> Done:
+    flight = Takeoff(session.store, work)
+    landed = await asyncio.to_thread(flight.__enter__)
+    try:
+        if landed is not None:
+            return landed
+        ran_at, watch = time.perf_counter(), watch_of(session.store, work)
+        try:
+            value = await called.task.body_async(called.values)
+        finally:
+            watch.stop()
+        return publish(session.store, work, value, time.perf_counter() - ran_at, watch)
     finally:
         flight.__exit__(None, None, None)
-    return _ended(called, watched, cause, lambda: landed)
 
 
 def run_uncached(task: AnyTask, values: tuple[Any, ...], watched: Watched) -> Any:
     """Run a call that is not memoised: nothing is looked up, nothing stored."""
+    options = task.options
     try:
-        value = checked(task.name, task.options.validate, task.body(resolved_all(values)))
+        given = resolved_all(values)
+        value = _tried(options.retries, lambda: checked(task.name, options.validate, task.body(given)))
     except BaseException:
         watched.end(None, State.FAILED)
         raise
@@ -65,8 +77,14 @@ def run_uncached(task: AnyTask, values: tuple[Any, ...], watched: Watched) -> An
 
 async def run_uncached_async(task: AnyTask, values: tuple[Any, ...], watched: Watched) -> Any:
     """run_uncached() for an async task."""
+    options = task.options
     try:
-        value = checked(task.name, task.options.validate, await task.body_async(resolved_all(values)))
+        given = resolved_all(values)
+
+        async def once() -> object:
+            return checked(task.name, options.validate, await task.body_async(given))
+
+        value = await _tried_async(options.retries, once)
     except BaseException:
         watched.end(None, State.FAILED)
         raise
@@ -112,6 +130,21 @@ def why(session: Session, called: Called, watched: Watched) -> Why:
 def resolved_all(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values with every future within them replaced by its result."""
     return tuple(resolved(value) for value in values)
+
+
+def _tried(retries: int, attempt: Callable[[], T]) -> T:
+    """What an attempt gives; one that raises is made again, as in a worker. An interruption is not tried again."""
+    for _ in range(retries):
+        with suppress(Exception):
+            return attempt()
+    return attempt()
+
+
+async def _tried_async(retries: int, attempt: Callable[[], Awaitable[T]]) -> T:
+    for _ in range(retries):
+        with suppress(Exception):
+            return await attempt()
+    return await attempt()
 
 
 def _ended(called: Called, watched: Watched, cause: Why, give: Callable[[], Done]) -> Any:

@@ -135,6 +135,7 @@ class Launch:
             name=self._task.name,
             store=self._session.store,
             run=self._watched.run_id,
+            timed="body",
         )
         self._future.follow(inner)
         self._future.state = State.RUNNING

@@ -1,8 +1,12 @@
-"""Find a flow again: in a file, imported under its own name with its folder first on the path, as `python FILE` would."""
+"""Find a flow again: in a file, imported under its own name with its folder first on the path, as `python FILE` would.
+
+A file in a package is imported as a part of it, so that its imports from there work.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import traceback
 from pathlib import Path
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def load_file(path: str | Path) -> ModuleType:
-    """Import a file as the module that its name says.
+    """Import a file as the module that its name, and the package that it lies in, say.
 
     Raises:
         FlowFileBroken: There is no such file, or importing it raised; that is the cause.
@@ -26,18 +30,45 @@ def load_file(path: str | Path) -> ModuleType:
         raise FlowFileBroken(str(path), "there is no such file")
     if file.suffix != ".py":
         raise FlowFileBroken(str(path), "it is not a .py file")
-    loaded = sys.modules.get(file.stem)
+    name, root = _name_and_root(file)
+    loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(file):
         return loaded
-    sys.path.insert(0, str(file.parent))
+    sys.path[:0] = list(dict.fromkeys((str(file.parent), str(root))))
     try:
-        sys.modules.pop(file.stem, None)
-        return importlib.import_module(file.stem)
+        sys.modules.pop(name, None)
+        return _imported(name, file)
     except BaseException as problem:
         if isinstance(problem, KeyboardInterrupt):
             raise
         last = traceback.format_exception_only(problem)[-1].strip()
         raise FlowFileBroken(str(path), last) from problem
+
+
+def _name_and_root(file: Path) -> tuple[str, Path]:
+    """`package.module` and the folder that the package lies in; a name that no import statement could say, made one."""
+    root, steps = file.parent, [file.stem.replace(".", "_")]
+    while (root / "__init__.py").is_file():
+        steps.insert(0, root.name)
+        root = root.parent
+    return ".".join(steps), root
+
+
+def _imported(name: str, file: Path) -> ModuleType:
+    if name.rpartition(".")[2] == file.stem:
+        found = importlib.import_module(name)
+        if getattr(found, "__file__", None) == str(file):
+            return found
+    spec = importlib.util.spec_from_file_location(name, file)  # its name is another's, or has a dot in it
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} can't be imported")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
 
 
 def flows_of(module: ModuleType) -> dict[str, Flow[..., Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, get_args
@@ -33,9 +34,10 @@ class Options:
         follow: What counts as the project's code: "project", "function" (its own body alone) or names of packages.
         numerics: What of the machine counts in the key: "any", "family" or "bitwise".
         retries: How often a call that raised is run again.
-        timeout: After this ("90s", or seconds) the call is stopped; it runs in a worker then.
+        timeout: After this ("90s", or seconds) the call is stopped; it runs in a worker then, and what is imported and loaded for
+            it there does not count.
         workers: More than 1: a gang, placed together or not at all.
-        validate: Called with the result; if it raises, the result is neither stored nor passed on.
+        validate: Called with the result; if it raises, or returns False, the result is neither stored nor passed on.
         tolerance: Run.check() takes a result for the same if its numbers differ by no more (relative, and absolute); None: bit
             for bit.
         force: Run even if the answer is known.
@@ -47,7 +49,7 @@ class Options:
     memory: str | int | None = None
     env: Env | None = None
     cache: bool = True
-    version: str | None = None
+    version: str | int | None = None
     ignore: Sequence[str] = ()
     follow: Follow = "project"
     numerics: Numerics = "any"
@@ -59,20 +61,44 @@ class Options:
     force: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("gpus", "cpus", "retries", "workers", "tolerance"):
+        for name in ("gpus", "cpus", "tolerance"):
             amount = getattr(self, name)
-            if not isinstance(amount, int | float | None) or (amount or 0) < 0:
+            if not isinstance(amount, int | float | None) or not 0 <= (amount or 0) < math.inf:
                 raise BadSetting(name, repr(amount), "a number, 0 or more")
+        for name, least in (("retries", 0), ("workers", 1)):
+            count = getattr(self, name)
+            if not isinstance(count, int) or count < least:
+                raise BadSetting(name, repr(count), f"a whole number, {least} or more")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise BadSetting("gpus", str(self.gpus), "a share below 1, or a whole number")
-        if self.workers < 1:
-            raise BadSetting("workers", str(self.workers), "1 or more")
         if self.numerics not in get_args(Numerics):
             raise BadSetting("numerics", str(self.numerics), f"one of {get_args(Numerics)}")
         object.__setattr__(self, "ignore", _names(self.ignore))
-        if self.version is not None and not isinstance(self.version, str):
-            raise BadSetting("version", repr(self.version), "a string")
-        _ = self.timeout_s, self.gpu_memory_bytes, self.memory_bytes
+        self._check_kinds()
+        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
+            raise BadSetting("timeout", repr(self.timeout), "more than 0 seconds, or None")
+        _ = self.gpu_memory_bytes, self.memory_bytes
+
+    def _check_kinds(self) -> None:
+        for name in ("cache", "force"):
+            if not isinstance(getattr(self, name), bool):
+                raise BadSetting(name, repr(getattr(self, name)), "True or False")
+        if not isinstance(self.version, str | int | None):
+            raise BadSetting("version", repr(self.version), "a text, or a whole number")
+        if not isinstance(self.follow, str) and not all(isinstance(one, str) for one in _each(self.follow)):
+            raise BadSetting("follow", repr(self.follow), '"project", "function" or names of packages')
+        if self.validate is not None and not callable(self.validate):
+            raise BadSetting("validate", repr(self.validate), "a function of the result")
+        if self.env is not None:
+            from gpucache.runtime.demand import Env
+
+            if not isinstance(self.env, Env):
+                raise BadSetting("env", repr(self.env), "gpucache.Env(pip=[...], env_vars={...}, image=...)")
+
+    @property
+    def version_text(self) -> str | None:
+        """The version as it counts in the key: 2 and "2" are one."""
+        return None if self.version is None else str(self.version)
 
     @property
     def timeout_s(self) -> float | None:
@@ -115,6 +141,10 @@ def _names(ignore: object) -> tuple[str, ...]:
     return tuple(ignore)
 
 
+def _each(follow: object) -> Iterable[object]:
+    return follow if isinstance(follow, Iterable) else (None,)
+
+
 class OptionsGiven(TypedDict, total=False):
     """The fields of Options as keyword arguments, for type checkers."""
 
@@ -124,7 +154,7 @@ class OptionsGiven(TypedDict, total=False):
     memory: str | int | None
     env: Env | None
     cache: bool
-    version: str | None
+    version: str | int | None
     ignore: Sequence[str]
     follow: Follow
     numerics: Numerics

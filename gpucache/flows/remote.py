@@ -22,6 +22,7 @@ from gpucache.flows.session import Session, adopt
 from gpucache.flows.surroundings import Surroundings, assume, surroundings
 from gpucache.memo import Work, execute
 from gpucache.store import Manifest
+from gpucache.workers.context import current
 
 if TYPE_CHECKING:
     from gpucache.fingerprint import Fingerprint
@@ -141,6 +142,10 @@ def run_parcel(packed: Parcel) -> Reply:
         note.update(measure.note())
         return value
 
+    member = current()
+    if member is not None and member.rank:
+        body()  # a gang's result is that of rank 0: what the others give is neither stored nor sent
+        return Reply(State.UNCACHED, None, None, None, 0.0, measure.gpu_peak_bytes, measure.host_peak_growth_bytes)
     work = Work(
         task=task.name,
         body=body,
@@ -160,6 +165,7 @@ def run_parcel(packed: Parcel) -> Reply:
         path_texts=() if code is None else code.fingerprint.path_texts,
         components=() if code is None else code.fingerprint.parts,
         travels=True,
+        joins=member is None or member.size == 1,
     )
     done = execute(store, work)
     took = done.seconds if done.state in (State.RAN, State.UNCACHED) else None

@@ -182,7 +182,8 @@ def init(
     Raises:
         BadSetting: A name or value that is not understood; nothing changed.
     """
-    chosen: dict[str, Any] = {"runtime": runtime, "store": None if store is None else os.fspath(store), **settings}
+    path = os.fspath(store) if isinstance(store, os.PathLike) else store
+    chosen: dict[str, Any] = {"runtime": runtime, "store": path, **settings}
     config = Config.from_env(**chosen)
     with _Current.lock:
         before = _Current.session

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
-from gpucache.errors import NotCacheable
+from gpucache.errors import BadSetting, NotCacheable
 from gpucache.flows import dispatch
 from gpucache.flows.binding import Binder
 from gpucache.flows.by_name import imported, named
@@ -19,6 +19,7 @@ from gpucache.flows.session import Session, current_session
 from gpucache.flows.shared import bring
 from gpucache.flows.watcher import watcher
 from gpucache.memo import Explanation, Key, forget
+from gpucache.workers.context import begun
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -90,6 +91,7 @@ class AnyTask:
     def body(self, values: tuple[Any, ...]) -> Any:
         """Run the function on bound values: residents loaded, calls within it on nobody's record."""
         args, kwargs = self.binder.unbind([_in_residence(value) for value in values])
+        begun()
         token = watcher.set(None)
         try:
             return self.fn(*args, **kwargs)
@@ -245,6 +247,8 @@ def task(
         BadSetting: An option has a value that is not understood.
         TypeError: There is no such option, or this is no function.
     """
+    if name is not None and not isinstance(name, str):
+        raise BadSetting("name", repr(name), "a text")
     unknown = sorted(set(options) - OptionsGiven.__annotations__.keys())
     if unknown:
         raise TypeError(

@@ -42,6 +42,10 @@ class ResultNotStored(UserWarning):
     """A result was handed to its caller and not stored, because it can't be, or because the store has no room."""
 
 
+_TRUTHS = ("bool", "bool_")
+"""Of Python, and of numpy before and after 2."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """A body to run, and what its record will say.
@@ -61,6 +65,7 @@ class Work:
         keepers: Code that the body reaches and that keeps what it reads (lru_cache).
         travels: The result leaves this process by its manifest: Done.value is None unless the store had no room for it, and one
             that can't be stored can't be returned either.
+        joins: Wait for another process that runs the same call. Not a member of a gang, for whom its other members wait.
     """
 
     task: str
@@ -77,6 +82,7 @@ class Work:
     forced: bool = False
     strict: bool = False
     travels: bool = False
+    joins: bool = True
     note: Mapping[str, str | float | int] = field(default_factory=dict)
     root: str = ""
     keepers: frozenset[types.CodeType] = frozenset()
@@ -113,7 +119,8 @@ class Takeoff(AbstractContextManager["Done | None"]):
 
     def __init__(self, store: Store, work: Work) -> None:
         self._store, self._work = store, work
-        self._flight: AbstractContextManager[object] = nullcontext() if work.key is None else store.flight(work.key)
+        joins = work.joins and work.key is not None
+        self._flight: AbstractContextManager[object] = store.flight(work.key or b"") if joins else nullcontext()
 
     def __enter__(self) -> Done | None:
         try:
@@ -124,7 +131,7 @@ class Takeoff(AbstractContextManager["Done | None"]):
         try:
             return (
                 None
-                if self._work.forced or self._work.key is None
+                if self._work.forced or self._work.key is None or not self._work.joins
                 else find(self._store, self._work.key, State.JOINED, self._work.root)
             )
         except BaseException:
@@ -278,13 +285,15 @@ def checked(task: str, validate: Callable[[object], object] | None, value: objec
     """Return value if `validate` does not refuse it.
 
     Raises:
-        ValidationFailed: It raised; its exception is the cause.
+        ValidationFailed: It raised; its exception is the cause. Or it returned False, as who forgets to raise may have it do.
     """
     if validate is not None:
         try:
-            validate(value)
+            verdict = validate(value)
         except Exception as refusal:
-            raise ValidationFailed(task, f"{type(refusal).__name__}: {refusal}") from refusal
+            raise ValidationFailed.of(task, f"{type(refusal).__name__}: {refusal}", type(refusal)) from refusal
+        if type(verdict).__name__ in _TRUTHS and not verdict:
+            raise ValidationFailed(task, "it returned False")
     return value
 
 

@@ -37,6 +37,7 @@ class Entry:
     Attributes:
         name: Its task's.
         run: The run that it belongs to; "" if none.
+        timed: Whether, and from when, its time in a worker counts.
         started_at: When a worker got it first, on the monotonic clock, s.
     """
 
@@ -45,6 +46,7 @@ class Entry:
     store: Store | None
     name: str
     run: str = ""
+    timed: messages.Timed = ""
     started_at: float | None = None
     answers: dict[WorkerId, tuple[bool, memoryview]] = field(default_factory=dict)
 

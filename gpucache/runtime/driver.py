@@ -23,16 +23,17 @@ from gpucache.events import Degraded, WorkerDied, WorkerStarted, hooks
 from gpucache.runtime import actions, events
 from gpucache.runtime.calls import CallFuture, Entry, cancel, fail, not_sendable, resolve
 from gpucache.runtime.demand import Resources
-from gpucache.runtime.engine import Capacity, Engine, Stage
+from gpucache.runtime.engine import Capacity, Engine
 from gpucache.runtime.gpu_watch import GpuWatch
 from gpucache.runtime.inline import run_here
+from gpucache.runtime.known import Stage
 from gpucache.runtime.pools import PoolState, StatusFile
 from gpucache.runtime.portrait import Seen, portrait
 from gpucache.runtime.timers import Timers
 from gpucache.telemetry import Fleet, read_fleet
 from gpucache.workers import messages
 from gpucache.workers.kind import CallId, Kind, WorkerId
-from gpucache.workers.pool import HasAnswered, HasEnded, IsReady, Pool, Report, Starter
+from gpucache.workers.pool import HasAnswered, HasBegun, HasEnded, IsReady, Pool, Report, Starter
 from gpucache.workers.ship import Shipment
 
 if TYPE_CHECKING:
@@ -119,16 +120,18 @@ class Driver:
         name: str = "",
         store: Store | None = None,
         run: str = "",
+        timed: messages.Timed = "call",
     ) -> concurrent.futures.Future[Any]:
         """Run fn(*args, **kwargs) in a warm worker.
 
         Args:
             resources: What it needs while it runs.
             retries: How often it is run again if it raises.
-            timeout_s: After this its worker is killed and the future has TaskTimeout; counted from its start in a worker.
+            timeout_s: After this its worker is killed and the future has TaskTimeout; counted from when fn begins in a worker.
             name: What to call it in errors.
             store: Large arrays go through it, both ways, and arrive mapped and read-only; None: everything is pickled.
             run: The run that it belongs to, for whoever looks.
+            timed: "body": the time counts from when fn says so itself (workers.context.begun).
 
         Returns:
             A future: its result; the user's exception, with the remote traceback as __cause__; DoesNotFit, WorkerLost,
@@ -163,7 +166,9 @@ class Driver:
             timeout_s=timeout_s,
             size=resources.workers,
         )
-        self._step(events.Submitted(ask), Entry(future, payload, store, name, run))
+        self._step(
+            events.Submitted(ask), Entry(future, payload, store, name, run, timed if timeout_s is not None else "")
+        )
         return future
 
     def renew_workers(self) -> None:
@@ -289,6 +294,8 @@ class Driver:
                     entry.answers[report.worker] = (report.answer.ok, report.payload)
                 self._note_answer(report)
                 self._step(events.Answered(report.worker, call, report.answer.ok))
+            case HasBegun():
+                self._step(events.Begun(report.worker, CallId(report.call)))
             case IsReady():
                 known = self._seen.get(report.worker)
                 seconds = 0.0 if known is None else time.monotonic() - known.started_at
@@ -379,7 +386,8 @@ class Driver:
             return
         entry.started_at = time.monotonic()
         store = None if entry.store is None else str(entry.store.path)
-        pool.send(action.worker, messages.Call(action.call, store, action.rank, action.size), entry.payload)
+        call = messages.Call(action.call, store, action.rank, action.size, entry.timed)
+        pool.send(action.worker, call, entry.payload)
 
     def _start(self, pool: Pool, action: actions.Start, todo: list[events.Event]) -> None:
         self._seen[action.worker] = Seen(time.monotonic())

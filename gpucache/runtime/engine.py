@@ -18,8 +18,7 @@ Decisions:
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpucache.errors import DoesNotFit, RuntimeUnreachable, TaskTimeout, WorkerLost
@@ -28,6 +27,7 @@ from gpucache.runtime.actions import Action, Cancel, Deadline, Fail, Finished, H
 from gpucache.runtime.events import (
     Answered,
     Ask,
+    Begun,
     Broke,
     CancelAsked,
     Event,
@@ -39,6 +39,7 @@ from gpucache.runtime.events import (
     WorkerEnded,
     WorkerReady,
 )
+from gpucache.runtime.known import Known, Stage, Worker
 from gpucache.runtime.places import GpuPlaces, NoGpus
 from gpucache.workers.kind import CallId, Kind, WorkerId
 
@@ -49,6 +50,8 @@ PATIENCE = 8
 """How often a call may be overtaken: a switch of kinds costs a worker's start, 0.1 s (local) to 2 s (Ray, torch; FACTS)."""
 LOSSES_MAX = 3
 """Deaths of workers that one call is given, as the contract of issue 2 says."""
+PREPARATION_MAX_S = 120.0
+"""Importing a task's modules and loading its residents does not count in its time limit; after this it does."""
 FAILED_STARTS_MAX = 3
 """Workers of one kind that may end in a row before any was ready; then the kind's calls fail."""
 
@@ -62,36 +65,6 @@ class Capacity:
     memory_bytes: int = 0
 
 
-class Stage(Enum):
-    """A worker's life."""
-
-    STARTING = "starting"
-    IDLE = "idle"
-    BUSY = "busy"
-    ENDING = "ending"
-
-
-@dataclass(slots=True)
-class _Worker:
-    id: WorkerId
-    kind: Kind
-    devices: tuple[str, ...]
-    stage: Stage = Stage.STARTING
-    call: CallId | None = None
-
-
-@dataclass(slots=True)
-class _Call:
-    ask: Ask
-    retries_left: int
-    losses: int = 0
-    attempt: int = 0
-    overtaken: int = 0
-    is_patient: bool = False  # until its Hold is over; meanwhile nobody has to make way
-    running: dict[WorkerId, int] = field(default_factory=dict)  # members that have not answered, with their rank
-    first: WorkerId | None = None  # the worker of rank 0, while it runs
-
-
 class Engine:
     """One runtime's calls and workers. Not thread-safe: one step at a time."""
 
@@ -99,9 +72,9 @@ class Engine:
         self._capacity = capacity
         self._warm_wait_s = warm_wait_s
         self._gpus: GpuPlaces = gpus if gpus is not None else NoGpus()
-        self._calls: dict[CallId, _Call] = {}
+        self._calls: dict[CallId, Known] = {}
         self._waiting: dict[Kind, deque[CallId]] = {}
-        self._workers: dict[WorkerId, _Worker] = {}
+        self._workers: dict[WorkerId, Worker] = {}
         self._idle: dict[Kind, dict[WorkerId, None]] = {}  # the longest idle first
         self._starting: dict[Kind, int] = {}
         self._failed_starts: dict[Kind, int] = {}
@@ -129,10 +102,8 @@ class Engine:
                 self._ended(event)
             case CancelAsked():
                 self._cancel_asked(event.call)
-            case TimedOut():
-                self._timed_out(event)
-            case HeldLong():
-                self._held_long(event.call)
+            case Begun() | TimedOut() | HeldLong():
+                self._timed(event)
             case Broke():
                 self._break(event.error)
             case ShutdownAsked():
@@ -186,7 +157,7 @@ class Engine:
         is_patient = self._warm_wait_s > 0 and len(self._idle.get(ask.kind, ())) < ask.size
         if is_patient:
             self._actions.append(Hold(ask.call, self._warm_wait_s))
-        self._calls[ask.call] = _Call(ask, ask.retries, is_patient=is_patient)
+        self._calls[ask.call] = Known(ask, ask.retries, is_patient=is_patient)
         self._waiting.setdefault(ask.kind, deque()).append(ask.call)
 
     def _never_fits(self, ask: Ask) -> Exception | None:
@@ -227,6 +198,22 @@ class Engine:
         self._starting[known.kind] -= 1
         self._make_idle(known)
 
+    def _timed(self, event: Begun | TimedOut | HeldLong) -> None:
+        match event:
+            case Begun():
+                self._begun(event)
+            case TimedOut():
+                self._timed_out(event)
+            case HeldLong():
+                self._held_long(event.call)
+
+    def _begun(self, event: Begun) -> None:
+        known = self._calls.get(event.call)
+        if known is None or event.worker not in known.running or known.has_begun or known.ask.timeout_s is None:
+            return
+        known.has_begun = True
+        self._actions.append(Deadline(event.call, known.attempt, known.ask.timeout_s))
+
     def _answered(self, event: Answered) -> None:
         worker = self._workers.get(event.worker)
         if worker is None or worker.stage is not Stage.BUSY or worker.call != event.call:
@@ -241,7 +228,7 @@ class Engine:
             del self._calls[event.call]
             self._actions.append(Resolve(event.call, known.first if known.first is not None else event.worker))
 
-    def _raised(self, known: _Call, worker: WorkerId) -> None:
+    def _raised(self, known: Known, worker: WorkerId) -> None:
         self._kill_members(known)
         if known.retries_left > 0:
             known.retries_left -= 1
@@ -276,7 +263,7 @@ class Engine:
         elif worker.stage is Stage.BUSY and worker.call is not None:
             self._lost(self._calls[worker.call], event)
 
-    def _lost(self, known: _Call, event: WorkerEnded) -> None:
+    def _lost(self, known: Known, event: WorkerEnded) -> None:
         del known.running[event.worker]
         self._give_back(known.ask)
         self._kill_members(known)
@@ -333,21 +320,21 @@ class Engine:
 
     # ------------------------------------------------------------ bookkeeping
 
-    def _make_idle(self, worker: _Worker) -> None:
+    def _make_idle(self, worker: Worker) -> None:
         worker.stage, worker.call = Stage.IDLE, None
         self._idle.setdefault(worker.kind, {})[worker.id] = None
         self._stop_if_unwell(worker)
 
-    def _stop_if_unwell(self, worker: _Worker) -> None:
+    def _stop_if_unwell(self, worker: Worker) -> None:
         if not self._unwell.isdisjoint(worker.devices):
             self._stop(worker)
 
-    def _stop(self, worker: _Worker) -> None:
+    def _stop(self, worker: Worker) -> None:
         del self._idle[worker.kind][worker.id]
         worker.stage = Stage.ENDING
         self._actions.append(Stop(worker.id))
 
-    def _kill_members(self, known: _Call) -> None:
+    def _kill_members(self, known: Known) -> None:
         """Kill the workers that still run the call. They count until they are gone; what the call held is free."""
         for worker in known.running:
             self._workers[worker].stage = Stage.ENDING
@@ -355,11 +342,11 @@ class Engine:
             self._actions.append(Kill(worker))
         known.running.clear()
 
-    def _again(self, known: _Call) -> None:
+    def _again(self, known: Known) -> None:
         known.is_patient = False  # it has waited before
         self._waiting.setdefault(known.ask.kind, deque()).appendleft(known.ask.call)
 
-    def _drop(self, known: _Call) -> None:
+    def _drop(self, known: Known) -> None:
         """Forget a waiting call."""
         del self._calls[known.ask.call]
         waiting = self._waiting[known.ask.kind]
@@ -391,7 +378,7 @@ class Engine:
         self._stop_outdated()
         if not self._waiting:
             return
-        blocked: _Call | None = None
+        blocked: Known | None = None
         for kind in sorted(self._waiting, key=lambda kind: self._waiting[kind][0]):
             waiting = self._waiting[kind]
             while waiting and (blocked is None or blocked.overtaken < PATIENCE) and self._send(self._calls[waiting[0]]):
@@ -407,13 +394,13 @@ class Engine:
         if blocked is not None:
             self._make_way(blocked)
 
-    def _send(self, known: _Call) -> bool:
+    def _send(self, known: Known) -> bool:
         """Send a call to idle workers of its kind, if there are enough and it has room."""
         ask = known.ask
         idle = self._idle.get(ask.kind)
         if idle is None or len(idle) < ask.size or not self._has_room_for(ask):
             return False
-        known.attempt += 1
+        known.attempt, known.has_begun = known.attempt + 1, False
         for rank in range(ask.size):
             worker = self._workers[idle.popitem()[0]]  # the most recently used: its caches are warmest
             worker.stage, worker.call = Stage.BUSY, ask.call
@@ -424,7 +411,7 @@ class Engine:
             self._memory_used += ask.memory_bytes
             self._actions.append(Send(worker.id, ask.call, rank, ask.size))
         if ask.timeout_s is not None:
-            self._actions.append(Deadline(ask.call, known.attempt, ask.timeout_s))
+            self._actions.append(Deadline(ask.call, known.attempt, ask.timeout_s + PREPARATION_MAX_S))
         return True
 
     def _start_for(self, kind: Kind) -> bool:
@@ -455,12 +442,12 @@ class Engine:
         if devices is None:
             return False
         self._next_worker += 1
-        self._workers[worker] = _Worker(worker, kind, devices)
+        self._workers[worker] = Worker(worker, kind, devices)
         self._starting[kind] = self._starting.get(kind, 0) + 1
         self._actions.append(Start(worker, kind, devices))
         return True
 
-    def _make_way(self, blocked: _Call) -> None:
+    def _make_way(self, blocked: Known) -> None:
         """Stop idle workers that stand in a blocked call's way: first those that nobody waits for, then any."""
         if not self._has_room_for(blocked.ask):
             return

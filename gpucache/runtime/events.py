@@ -63,6 +63,14 @@ class Broke:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """A member of a call with a time limit has all that it needs, and runs."""
+
+    worker: WorkerId
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A member of a call has ended in a worker, well or with the user's exception."""
 
@@ -107,6 +115,7 @@ Event = (
     | WorkerReady
     | WorkerEnded
     | Broke
+    | Begun
     | Answered
     | TimedOut
     | HeldLong

@@ -6,6 +6,7 @@ in-process twin, where several workers are threads of one process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -34,6 +35,22 @@ class _Process:
 
 
 _thread_context: ContextVar[WorkerContext | None] = ContextVar("gpucache_worker", default=None)
+
+
+_beginning: ContextVar[Callable[[], object] | None] = ContextVar("gpucache_beginning", default=None)
+
+
+def on_beginning(tell: Callable[[], object] | None) -> None:
+    """Have begun() call `tell`, once; None: nobody wants to know."""
+    _beginning.set(tell)
+
+
+def begun() -> None:
+    """Say that what a call is for begins now: its code is imported, its residents are loaded. Time limits count from here."""
+    tell = _beginning.get()
+    if tell is not None:
+        _beginning.set(None)
+        tell()
 
 
 def current() -> WorkerContext | None:

@@ -13,7 +13,7 @@ from gpucache.errors import Bug, NotStorable
 from gpucache.workers import context, messages
 from gpucache.workers.context import WorkerContext
 from gpucache.workers.holding import Account
-from gpucache.workers.messages import Answer, Broken, Call, NewModules, Ready, Setup, Stale, Stop
+from gpucache.workers.messages import Answer, Begun, Broken, Call, NewModules, Ready, Setup, Stale, Stop
 
 if TYPE_CHECKING:
     from gpucache.store import Store
@@ -42,10 +42,17 @@ class Worker:
         self._context: WorkerContext | None = None
         self._account = Account(0)
 
-    def handle(self, message: messages.Message, payload: bytes | memoryview) -> Reply | None:
-        """Do what the driver says; return what to answer, if anything. Never raises for what a call raises."""
+    def handle(
+        self, message: messages.Message, payload: bytes | memoryview, tell: Callable[[messages.Message], object]
+    ) -> Reply | None:
+        """Do what the driver says; return what to answer, if anything. Never raises for what a call raises.
+
+        Args:
+            tell: Says something to the driver before the answer.
+        """
         match message:
             case Call():
+                context.on_beginning((lambda: tell(Begun(message.call))) if message.timed else None)
                 ok, answer = self._run(message, payload)
                 return Answer(message.call, ok, self._account.news()), answer
             case NewModules():
@@ -74,6 +81,8 @@ class Worker:
             self._enter_rank(call)
             store = None if call.store is None else open_store(call.store)
             fn, args, kwargs = messages.loads(payload, store)
+            if call.timed == "call":
+                context.begun()
             result = fn(*args, **kwargs)
             del fn, args, kwargs
         except BaseException as raised:  # noqa: BLE001  # an edge: the call is the user's, and the worker outlives it
@@ -100,7 +109,7 @@ def serve(worker: Worker, end: Channel) -> None:
             message, payload = end.recv()
             if isinstance(message, Stop):
                 return
-            reply = worker.handle(message, payload)
+            reply = worker.handle(message, payload, end.send)
             del message, payload
             if reply is not None:
                 end.send(*reply)

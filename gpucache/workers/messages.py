@@ -11,17 +11,21 @@ import io
 import pickle
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+import types
+from typing import TYPE_CHECKING, Any, Literal
 
 import cloudpickle
 import msgspec
 
 from gpucache.codec import code_file
+from gpucache.codec.global_names import with_class_globals
 from gpucache.codec.main_class import evaluated_annotations
 from gpucache.errors import NotIdentifiable, NotStorable, RemoteError, RemoteTraceback, StoreFull, StoreUnusable
 
 if TYPE_CHECKING:
     from gpucache.store import Store
+
+Timed = Literal["", "call", "body"]
 
 BY_CONTENT_MIN_BYTES = 16 * 2**10
 """Smaller arrays cost less in the pickle than a manifest does (FACTS: a blob is a file, an inline row 16 KiB at most)."""
@@ -75,12 +79,22 @@ class NewModules(msgspec.Struct, frozen=True, array_like=True, tag="modules"):
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
-    """Driver to worker: run this. The payload is the pickled (fn, args, kwargs)."""
+    """Driver to worker: run this. The payload is the pickled (fn, args, kwargs).
+
+    `timed`: say Begun when the function begins ("call"), or when it says so itself ("body"); "": nobody wants to know.
+    """
 
     call: int
     store: str | None = None
     rank: int = 0
     size: int = 1
+    timed: Timed = ""
+
+
+class Begun(msgspec.Struct, frozen=True, array_like=True, tag="begun"):
+    """Worker to driver: what was to be imported and loaded for a timed call is there, and it runs."""
+
+    call: int
 
 
 class Holding(msgspec.Struct, frozen=True, array_like=True):
@@ -116,7 +130,7 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
     """Driver to worker: end when idle."""
 
 
-Message = Hello | Setup | Ready | Broken | NewModules | Call | Answer | Stale | Stop
+Message = Hello | Setup | Ready | Broken | NewModules | Call | Begun | Answer | Stale | Stop
 
 encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
@@ -150,7 +164,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             raise pickle.PicklingError("a memoryview would arrive as bytes; pass bytes(...) of it")
         if sys.version_info >= (3, 14) and isinstance(value, type):
             evaluated_annotations(value)
-        return super().reducer_override(value)
+        reduced = super().reducer_override(value)
+        return with_class_globals(value, reduced) if isinstance(value, types.FunctionType) else reduced
 
 
 class _PicklerByContent(_Pickler):

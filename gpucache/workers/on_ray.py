@@ -12,6 +12,7 @@ rest is left to undertaker.py.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import importlib.util
 import logging
@@ -185,7 +186,10 @@ class RemoteWorker:
 
 
 class _ActorChannel:
-    """What a Channel is, by actor calls; answers in the order of their messages."""
+    """What a Channel is, by actor calls; answers in the order of their messages.
+
+    An actor's method answers once: a timed call counts from when it was sent.
+    """
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
@@ -196,6 +200,10 @@ class _ActorChannel:
             _end_actor(self._actor)
             self.hang_up()
             return
+        if isinstance(message, messages.Call) and message.timed:
+            begun: concurrent.futures.Future[Any] = concurrent.futures.Future()
+            begun.set_result((messages.encode(messages.Begun(message.call)), b""))
+            self._replies.put(begun)
         answer = self._actor.handle.remote(messages.encode(message), bytes(payload))
         answer.future().add_done_callback(self._replies.put)
 
@@ -266,8 +274,12 @@ def handle_in_actor(actor: Any, message: bytes, payload: bytes) -> tuple[bytes, 
 
     worker = vars(actor).setdefault("worker", None) or main.whole_process_worker()
     actor.worker = worker
-    reply = worker.handle(messages.decode(message), payload)
+    reply = worker.handle(messages.decode(message), payload, _say_nothing)
     return None if reply is None else (messages.encode(reply[0]), reply[1])
+
+
+def _say_nothing(message: messages.Message) -> None:
+    """There is no way to the driver but the answer; _ActorChannel has said it already."""
 
 
 def _runtime_env(env: Env | None, devices: tuple[str, ...]) -> dict[str, object]:

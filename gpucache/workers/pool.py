@@ -18,7 +18,7 @@ from gpucache.errors import RuntimeUnreachable
 from gpucache.workers import messages
 from gpucache.workers.channel import Channel
 from gpucache.workers.kind import Kind, WorkerId
-from gpucache.workers.messages import Answer, Broken, Call, NewModules, Ready, Setup, Stale, Stop
+from gpucache.workers.messages import Answer, Begun, Broken, Call, NewModules, Ready, Setup, Stale, Stop
 from gpucache.workers.ship import Shipment
 
 _SEND_HERE_MAX_BYTES = 64 * 2**10
@@ -68,6 +68,14 @@ class IsReady:
 
 
 @dataclass(frozen=True, slots=True)
+class HasBegun:
+    """A timed call has all that it needs, and runs."""
+
+    worker: WorkerId
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
 class HasAnswered:
     """A call has ended in a worker."""
 
@@ -94,7 +102,7 @@ class HasEnded:
     broken: BaseException | None = None
 
 
-Report = IsReady | HasAnswered | HasEnded
+Report = IsReady | HasBegun | HasAnswered | HasEnded
 
 
 class _Slot:
@@ -223,6 +231,8 @@ class Pool:
                 match message:
                     case Answer():
                         self._report(HasAnswered(worker, message, payload))
+                    case Begun():
+                        self._report(HasBegun(worker, message.call))
                     case Ready():
                         running.pid = message.pid
                         self._report(IsReady(worker, message.pid))

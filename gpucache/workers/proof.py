@@ -6,12 +6,16 @@ import ast
 import types
 from collections.abc import Iterator
 
+from gpucache.fingerprint.rewritten import rewriting
+
 
 def matches(module: types.ModuleType, text: str, file: str) -> bool:
-    """Whether compiling the text gives the live functions, and its literal constants are the live ones."""
+    """Whether compiling the text (as pytest does, where it did) gives the live functions, and its literals are the live constants."""
+    rewritten = rewriting(vars(module))
     try:
         tree = ast.parse(text)
-        compiled = set(_codes(compile(text, file, "exec", dont_inherit=True)))
+        source = text if rewritten is None else rewritten(tree.body, text, file)
+        compiled = set(_codes(compile(source, file, "exec", dont_inherit=True)))
     except (SyntaxError, ValueError):
         return False
     live = set(_live_codes(module))

@@ -111,6 +111,37 @@ if __name__ == "__main__":
 """
 
 
+ASSERTING = """
+import json, sys
+import gpucache as gpc
+
+LEAST = -5
+
+def helper(x):
+    assert x > LEAST, f"{x} is too small"
+    return [y * 2 for y in (x,) if (lambda z: z > LEAST)(y)][0]
+
+
+@gpc.task
+def own(x):
+    assert isinstance(x, int)
+    print("ran own", file=sys.stderr)
+    return helper(x) + 1
+
+
+def tell(call=own):
+    return {"key": str(own.key(1)), "values": [call(1), call(1)]}
+
+
+def test_called():
+    print("TOLD" + json.dumps(tell()))
+
+
+def test_submitted():
+    print("TOLD" + json.dumps(tell(lambda x: own.submit(x).result())))
+"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("one") / "project")
@@ -193,6 +224,18 @@ def test_only_bytecode_is_there(project: Project, first: dict[str, object], tmp_
     assert found["keys"] != first["keys"]
     assert (found["rate"], found["mode"]) == (first["rate"], first["mode"])
     assert told(project, *WAYS["import"], cwd=tmp_path) == (found, [])
+
+
+def test_a_test_files_own_tasks(tmp_path: Path) -> None:
+    """pytest rewrites their asserts: their keys are those of the file imported, and a worker's results are kept."""
+    project = Project(tmp_path / "project").write("test_own.py", ASSERTING).write("pyproject.toml", "")
+    pytest_ = ["-m", "pytest", "-q", "-s", "-p", "no:cacheprovider"]
+
+    in_worker, ran = told(project, *pytest_, "test_own.py::test_submitted", runtime="local")
+    assert (in_worker["values"], ran) == ([3, 3], ["ran own"])
+    assert told(project, *pytest_, "test_own.py::test_called") == (in_worker, [])
+    imported = "import json, test_own; print('TOLD' + json.dumps(test_own.tell()))"
+    assert told(project, "-c", imported) == (in_worker, [])
 
 
 @pytest.mark.parametrize("runtime", ["local", pytest.param("ray", marks=pytest.mark.ray)])

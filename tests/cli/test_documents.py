@@ -101,6 +101,32 @@ def test_an_error_is_a_document_too(
     assert document["message"].splitlines()[0] in err
 
 
+def test_what_a_body_raises_is_a_document_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A check of calls that raise now ends with its error as the document, and the user's frames alone on stderr."""
+    gpucache(capsys, "run", "noisy_pipeline.py:noisy")
+    (folder / "noisy_pipeline.py").write_text(PIPELINE.replace('return "object"', "raise LookupError('gone')", 1))
+    sys.modules.pop("noisy_pipeline")
+
+    status, document, err = gpucache(capsys, "check")
+
+    assert (status, document["schema"], document["error"]) == (1, "gpucache.error/1", "LookupError")
+    assert "in the task" in err
+    assert "noisy_pipeline.py" in err
+    assert "click" not in err
+
+
+def test_a_replay_that_fails_is_a_document(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says where the two runs differ; the exit status says that it failed."""
+    gpucache(capsys, "run", "noisy_pipeline.py:noisy")
+    (folder / "noisy_pipeline.py").write_text(PIPELINE.replace('return "object"', "raise LookupError('gone')", 1))
+
+    status, document, err = gpucache(capsys, "replay")
+
+    assert (status, document["schema"]) == (1, "gpucache.replay/1")
+    assert [one["task"] for one in document["differences"]] == ["task"]
+    assert "LookupError: gone" in err
+
+
 def test_an_async_flow_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its coroutine is run to its end, its calls are recorded, and it hits."""
     documents = [gpucache(capsys, "run", "noisy_pipeline.py:waits")[1] for _ in range(2)]

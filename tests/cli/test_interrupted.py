@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from gpucache.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +57,23 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     assert err.strip().splitlines()[-1] == "gpucache: interrupted"
     assert "Traceback" not in err
     assert len((tmp_path / "ran").read_text()) < 10
+
+
+def test_serve_says_where_at_once_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    """One document, though its reader is a pipe, and none more at the end."""
+    Store(tmp_path / "store").close()
+    environment = {**os.environ, "GPUCACHE_STORE": str(tmp_path / "store")}
+    command = [sys.executable, "-m", "gpucache", "serve", "--metrics", "--port", "0", "--json"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    document = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+
+    assert document["schema"] == "gpucache.serve/1"
+    assert document["url"].startswith("http://127.0.0.1:")
+    assert (process.returncode, out, "Traceback" in err) == (130, "", False)
 
 
 def test_a_failed_flow_cancels_what_waits(tmp_path: Path) -> None:

@@ -106,7 +106,27 @@ def test_unknown_flow_and_broken_files(folder: Path, capsys: pytest.CaptureFixtu
     assert "it has broken, small" in unknown[2]
     assert "no such file" in missing[2]
     assert "nothing_like_this" in half[2]
+    assert 'half.py", line 1' in half[2]
     assert "gpucache/cli" not in half[2]
+    assert "Traceback" not in half[2]
+
+
+def test_a_file_in_a_package_and_one_with_a_dot_in_its_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first is imported as a part of its package, whatever the current directory is; the second under a name of its own."""
+    text = PIPELINE.replace("RATE = 2", "from .rates import RATE")
+    (folder / "verbs_package").mkdir()
+    for name, content in (("__init__", ""), ("rates", "RATE = 4"), ("steps", text)):
+        (folder / "verbs_package" / f"{name}.py").write_text(content)
+    (folder / "verbs.v2.py").write_text(PIPELINE)
+
+    within = gpucache(capsys, "run", "verbs_package/steps.py:small", "--x", "1")
+    os.chdir(folder / "verbs_package")
+    again = gpucache(capsys, "run", "steps.py:small", "--x", "1")
+    dotted = gpucache(capsys, "run", "../verbs.v2.py:small", "--x", "1")
+
+    assert ["result  2.0" in out for _, out, _ in (within, again)] == [True, True]
+    assert "hit" in again[1]
+    assert "result  1.0" in dotted[1]
 
 
 def test_failed_task_shows_the_users_traceback(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +215,18 @@ def test_gc_changes_nothing_without_apply(folder: Path, capsys: pytest.CaptureFi
 
     assert (before["evicted"], kept["blobs"], after["blobs"]) == (1, 1, 0)
     assert after["records"] == 1  # a record outlives its blob
+
+
+@pytest.mark.slow
+def test_bench_measures_in_a_store_of_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every figure is a time that something took; the user's store is not touched, and nothing is left behind."""
+    status, out, _ = gpucache(capsys, "bench", "--quick", "--json")
+    document = json.loads(out)
+
+    assert (status, document["schema"]) == (0, "gpucache.bench/1")
+    assert len(document["figures"]) == 6
+    assert all(0 < figure["best_s"] <= figure["median_s"] for figure in document["figures"])
+    assert sorted(path.name for path in folder.iterdir()) == ["verbs_pipeline.py"]
 
 
 def test_help_names_every_verb() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import gpucache as gpc
 from gpucache.errors import NotStorable, RemoteTraceback
+from gpucache.workers.context import current
 
 
 @pytest.fixture(params=["inline", "local", pytest.param("ray", marks=pytest.mark.slow)], scope="module")
@@ -108,6 +113,55 @@ def test_failed_input_skips_what_takes_it(runtime: str) -> None:
 def test_resident_is_loaded_in_the_worker(runtime: str) -> None:
     """A loader called in a task gives its value there."""
     assert [future.result(120) for future in row.map([1, 2, 3])] == [1, 2, 3]
+
+
+@gpc.task(ignore=("gate",))
+def held(x: int, gate: str) -> int:
+    Path(gate).with_suffix(".begun").write_text("begun")
+    Path(gate).read_text()
+    return x
+
+
+def test_a_future_says_when_it_runs(runtime: str, tmp_path: Path) -> None:
+    """running() is true in a worker and not after; a call that runs is not cancelled, one that waits is."""
+    if runtime == "inline":
+        pytest.skip("a call has ended when submit() returns")
+    for name in ("gate", "gate.begun"):
+        os.mkfifo(tmp_path / name)
+    future = held.submit(1, str(tmp_path / "gate"))
+    waiting = row.submit(future)  # type: ignore[arg-type]  # a future stands for its value
+    assert (tmp_path / "gate.begun").read_text() == "begun"
+
+    assert (future.running(), future.done(), future.cancel()) == (True, False, False)
+    assert (waiting.running(), waiting.cancel(), waiting.cancelled()) == (False, True, True)
+
+    (tmp_path / "gate").write_text("go on")
+    assert (future.result(60), future.running(), future.done()) == (1, False, True)
+
+
+@gpc.task(workers=2, ignore=("place",))
+def met(x: int, place: str) -> tuple[int, int, list[str]]:
+    """Each member says that it is there, and waits for the other: they must run at the same time."""
+    member = current()
+    rank, size = (0, 1) if member is None else (member.rank, member.size)
+    Path(place, f"rank {rank}").touch()
+    until = time.monotonic() + 20
+    while len(os.listdir(place)) < size:
+        if time.monotonic() > until:
+            raise TimeoutError(f"rank {rank} is alone")
+        threading.Event().wait(0.01)
+    if rank:
+        return threading.Lock()  # type: ignore[return-value]  # what the others give is not asked for
+    return x, rank, sorted(os.listdir(place))
+
+
+def test_members_of_a_gang_run_together(runtime: str, tmp_path: Path) -> None:
+    """They meet, rank 0's result is the call's, and it is a hit from then on."""
+    (tmp_path / "first").mkdir()
+    members = ["rank 0"] if runtime == "inline" else ["rank 0", "rank 1"]
+
+    assert met.submit(1, str(tmp_path / "first")).result(60) == (1, 0, members)
+    assert met(1, str(tmp_path / "nowhere")) == (1, 0, members)
 
 
 def test_result_that_cannot_travel_is_an_error(runtime: str) -> None:

@@ -19,7 +19,16 @@ import pytest
 
 import gpucache as gpc
 from gpucache.config import Config
-from gpucache.errors import BadSetting, Bug, NotStorable, RemoteError, RemoteTraceback, RuntimeUnreachable, WorkerLost
+from gpucache.errors import (
+    BadSetting,
+    Bug,
+    NotStorable,
+    RemoteError,
+    RemoteTraceback,
+    RuntimeUnreachable,
+    TaskTimeout,
+    WorkerLost,
+)
 from gpucache.events import State
 from gpucache.runtime.demand import Env, Resources
 from gpucache.runtime.driver import Driver
@@ -194,6 +203,25 @@ def test_retries(driver: Driver, tmp_path: Path) -> None:
     assert driver.submit(third_time_lucky, (tmp_path / "log",), retries=2).result() == 3
     with pytest.raises(OSError, match="1"):
         driver.submit(third_time_lucky, (tmp_path / "other",)).result()
+
+
+class _SlowToArrive:
+    """As a task's module that imports torch."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _after_a_while, (0.6,)
+
+
+def _after_a_while(seconds: float) -> str:
+    threading.Event().wait(seconds)
+    return "arrived"
+
+
+def test_what_a_call_imports_does_not_count_in_its_time(driver: Driver) -> None:
+    """A time limit is for what the call does, counted from when all of it has arrived in the worker."""
+    assert driver.submit(str.upper, (_SlowToArrive(),), timeout_s=0.3).result() == "ARRIVED"
+    with pytest.raises(TaskTimeout):
+        driver.submit(_after_a_while, (60.0,), timeout_s=0.3).result()
 
 
 def test_an_initializer_runs_in_each_worker(runtime: str) -> None:

@@ -107,6 +107,9 @@ class World:
                 call, _ = self.running.pop(worker)
                 self.idle.add(worker)
                 self.step(events.Answered(worker, call, ok=what == "answer"))
+            case "begin" if busy:
+                worker = busy[which % len(busy)]
+                self.step(events.Begun(worker, self.running[worker][0]))
             case "die" if busy:
                 worker = busy[which % len(busy)]
                 del self.running[worker]
@@ -148,6 +151,7 @@ HAPPEN = st.tuples(
             "answer",
             "answer",
             "raise",
+            "begin",
             "die",
             "end",
             "idle dies",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from gpucache.errors import DoesNotFit, RuntimeUnreachable, TaskTimeout, WorkerLost
 from gpucache.runtime.actions import Action, Cancel, Deadline, Fail, Finished, Kill, Resolve, Send, Start, Stop
-from gpucache.runtime.engine import Capacity, Engine
+from gpucache.runtime.engine import PREPARATION_MAX_S, Capacity, Engine
 from gpucache.runtime.events import (
     Answered,
     Ask,
+    Begun,
     Broke,
     CancelAsked,
     ShutdownAsked,
@@ -131,12 +132,31 @@ def test_a_timeout_kills_the_worker() -> None:
     """A call over its time fails with TaskTimeout, and its worker is killed."""
     made = engine(workers=1)
     made.step(ask(C0, timeout_s=2.5))
-    assert Deadline(C0, 1, 2.5) in made.step(WorkerReady(W0))
+    made.step(WorkerReady(W0))
+    assert made.step(Begun(W0, C0)) == [Deadline(C0, 1, 2.5)]
 
     actions = made.step(TimedOut(C0, 1))
 
     assert of(actions, Kill) == [Kill(W0)]
     assert str(of(actions, Fail)) == str([Fail(C0, TaskTimeout("call0", 2.5))])
+
+
+def test_time_counts_from_when_the_call_begins_in_its_worker() -> None:
+    """What a worker imports and loads first has a limit of its own; of a gang, the first member to begin counts."""
+    made = engine(workers=1)
+    made.step(ask(C0, timeout_s=2.5))
+
+    assert Deadline(C0, 1, 2.5 + PREPARATION_MAX_S) in made.step(WorkerReady(W0))
+    assert made.step(Begun(W0, C0)) == [Deadline(C0, 1, 2.5)]
+    assert made.step(Begun(W0, C0)) == []
+
+
+def test_a_begin_that_comes_late_is_ignored() -> None:
+    """A worker that was lost meanwhile begins nothing."""
+    made = running(timeout_s=1.0)
+    made.step(TimedOut(C0, 1))
+
+    assert made.step(Begun(W0, C0)) == []
 
 
 def test_a_deadline_is_for_one_attempt() -> None:

@@ -79,12 +79,27 @@ def test_retries_and_timeouts_are_options(tmp_path: Path) -> None:
             raise OSError("first")
         return "second"
 
-    with Executor(1, runtime="local", retries=1, timeout_s=30) as patient:
+    with Executor(1, runtime="local", retries=1, timeout="30s") as patient:
         assert patient.submit(second_time).result() == "second"
-    with Executor(1, runtime="local", timeout_s=1.0) as strict:
+    with Executor(1, runtime="local", timeout=1.0) as strict:
         with pytest.raises(TaskTimeout):
             strict.submit(lambda: threading.Event().wait()).result()
         assert strict.submit(abs, -2).result() == 2
+
+
+def test_sizes_and_times_are_written_as_for_tasks() -> None:
+    """gpu_memory="1GiB", memory="512MB", timeout="90s"; what is none of these is refused."""
+    with Executor(1, gpus=0.5, gpu_memory="1GiB", memory="512MB", timeout="90s") as executor:
+        assert executor.submit(square, 3).result() == 9
+    with pytest.raises(BadSetting, match="gpu_memory"):
+        Executor(1, gpu_memory="much")
+
+
+def test_a_lost_worker_is_a_broken_executor_to_who_expects_one(executor: Executor) -> None:
+    """A call that kills its worker each time fails as in a process pool; the executor goes on."""
+    with pytest.raises(concurrent.futures.BrokenExecutor):
+        executor.submit(os._exit, 3).result()
+    assert executor.submit(square, 2).result() == 4
 
 
 def test_inline_runs_here() -> None:

@@ -182,6 +182,43 @@ def test_replay_gives_the_same() -> None:
     assert run.diff(again) == ()
 
 
+@gpc.flow
+def gathering(first: int, /, *more: int, scale: int = 1, **named: int) -> int:
+    return int(mean(load((first + sum(more)) * scale + sum(named.values()))))
+
+
+def test_replay_and_check_take_every_kind_of_argument() -> None:
+    """Positional-only ones, `*args` and `**kwargs` come back as what they were."""
+    run = gathering.run(1, 2, 3, scale=10, more_of_it=5)
+
+    again, checked = run.replay(), run.check()
+
+    assert (run.result(), again.result()) == (32, 32)
+    assert (again.params, run.diff(again)) == (run.params, ())
+    assert len(checked.calls) == 2
+
+
+def test_replay_of_a_flow_that_takes_other_arguments_now_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what it takes; nothing runs."""
+    run = gathering.run(1, 2)
+
+    @gpc.flow(name="gathering")
+    def other(second: int) -> int:
+        raise AssertionError("it runs")
+
+    monkeypatch.setitem(globals(), "gathering", other)
+
+    with pytest.raises(NoSuchRecord, match="takes others now"):
+        run.replay()
+
+
+def test_runs_of_a_flow_are_listed_by_it_or_by_its_name() -> None:
+    """runs(flow=...) takes the flow, too."""
+    run = gathering.run(1)
+
+    assert [found.id for found in gpc.runs(gathering)] == [found.id for found in gpc.runs("gathering")] == [run.id]
+
+
 def test_flow_in_a_flow_is_part_of_its_run() -> None:
     """A nested flow makes no run of its own; its calls are in the outer one's."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -183,12 +184,29 @@ def test_mutated_global_is_said_by_name() -> None:
         (lambda: gpc.task(timeout_s=1), TypeError, "there are cache, cpus"),
         (lambda: gpc.task(3), TypeError, "made of a function"),
         (lambda: gpc.task(retries=-1), BadSetting, "0 or more"),
+        (lambda: gpc.task(retries=1.5), BadSetting, "whole number"),  # type: ignore[arg-type]
+        (lambda: gpc.task(workers=0), BadSetting, "1 or more"),
+        (lambda: gpc.task(gpus=float("nan")), BadSetting, "gpus='nan'"),
+        (lambda: gpc.task(timeout=0), BadSetting, "more than 0"),
+        (lambda: gpc.task(cache="yes"), BadSetting, "True or False"),  # type: ignore[arg-type]
+        (lambda: gpc.task(validate=5), BadSetting, "function of the result"),  # type: ignore[arg-type]
+        (lambda: gpc.task(env={"A": "b"}), BadSetting, "gpucache.Env"),  # type: ignore[arg-type]
+        (lambda: gpc.task(follow=5), BadSetting, "names of packages"),  # type: ignore[arg-type]
+        (lambda: gpc.task(version=1.5), BadSetting, "whole number"),  # type: ignore[arg-type]
+        (lambda: gpc.task(name=5), BadSetting, "a text"),  # type: ignore[call-overload]
     ],
 )
 def test_what_makes_no_task(made: Callable[[], object], error: type[Exception], said: str) -> None:
     """A mistake in the decorator has a sentence of its own."""
     with pytest.raises(error, match=said):
         made()
+
+
+def test_a_version_may_be_a_number() -> None:
+    """2 and "2" are one version, 3 is another."""
+    keys = [double.with_(version=version).key(1, []) for version in (2, "2", 3)]
+
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_generator_is_refused_before_it_runs() -> None:
@@ -255,10 +273,54 @@ def test_validate_keeps_a_bad_result_out() -> None:
     def negate(x: int) -> int:
         return -x
 
-    with pytest.raises(ValidationFailed, match="must be positive"):
-        negate(1)
+    for attempt in (negate, lambda x: negate.submit(x).result()):
+        for kind in (ValidationFailed, ValueError):
+            with pytest.raises(kind, match="must be positive"):
+                attempt(1)
     assert negate.cached(1) is None
     assert negate(-1) == 1
+
+
+class Refused(Exception):
+    def __init__(self, what: str, *, why: str) -> None:
+        super().__init__(what)
+        self.why = why
+
+
+class Odd(Exception):
+    def __new__(cls, one: int) -> Odd:
+        return super().__new__(cls, one)
+
+
+@pytest.mark.parametrize("kind", [ValueError, OSError, AssertionError, Refused, UnicodeDecodeError, KeyError])
+def test_a_refusal_is_what_validate_raised(kind: type[Exception]) -> None:
+    """Whatever its class wants to be made with; also after it has travelled."""
+    raised = ValidationFailed.of("task", "why not", kind)
+
+    arrived = pickle.loads(pickle.dumps(raised))
+
+    for one in (raised, arrived):
+        assert isinstance(one, ValidationFailed)
+        assert isinstance(one, kind)
+        assert str(one) == "task 'task': its validate refused the result: why not"
+
+
+def test_a_refusal_of_a_class_that_can_not_be_joined_is_plain() -> None:
+    """A ValidationFailed in any case."""
+    assert type(ValidationFailed.of("task", "why not", Odd)) is ValidationFailed
+
+
+@pytest.mark.parametrize("verdict", [False, np.False_])
+def test_false_is_a_refusal(verdict: object) -> None:
+    """Who forgets to raise does not get a bad result stored."""
+
+    @gpc.task(validate=lambda _: verdict)
+    def anything(x: int) -> int:
+        return x
+
+    with pytest.raises(ValidationFailed, match="returned False"):
+        anything(1)
+    assert anything.cached(1) is None
 
 
 def test_uncached_task_always_runs() -> None:
@@ -333,7 +395,7 @@ def fibonacci(n: int) -> int:
         ("gpu_memory", "much"),
         ("timeout", "soon"),
         ("ignore", "x"),
-        ("version", 3),
+        ("version", 3.5),
     ],
 )
 def test_bad_option_is_named(option: str, value: object) -> None:
