@@ -127,6 +127,102 @@ def test_a_forked_child_and_its_parent_go_on(tmp_path: Path) -> None:
         np.testing.assert_array_equal(store.get(digest), LARGE)
 
 
+FORKS_UNDER_LOAD = """
+import os, sys, threading
+import numpy as np
+import gpucache as gpc
+
+store, ended = gpc.Store(sys.argv[1]), threading.Event()
+digest = store.put(np.arange(50_000))
+
+def work(number):
+    while not ended.is_set():
+        number += 10
+        store.put(np.full(5000, number))
+        store.get(digest)
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+for thread in threads:
+    thread.start()
+for number in range(10):
+    child = os.fork()
+    if child == 0:
+        assert store.get(digest)[-1] == 49_999
+        if number % 2:  # as a grandchild's parent, who had one thread
+            grandchild = os.fork()
+            assert store.get(store.put(("of", os.getpid()))) == ("of", os.getpid())
+            assert grandchild == 0 or os.waitpid(grandchild, 0)[1] == 0
+        sys.exit(0)  # not _exit: an interpreter that ends frees what it inherited
+    assert os.waitpid(child, 0)[1] == 0
+    print(number, flush=True)
+idle = os.fork()
+if idle == 0:
+    sys.exit(0)
+assert os.waitpid(idle, 0)[1] == 0
+ended.set()
+for thread in threads:
+    thread.join()
+assert store.verify().problems == ()
+
+print("done")
+"""
+
+
+def test_children_forked_while_threads_write_go_on(tmp_path: Path) -> None:
+    """Another thread is within LMDB when the process forks, most often: ten children and their children read, write and end."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS_UNDER_LOAD, tmp_path / "store"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.stdout.split() == [*map(str, range(10)), "done"], done.stderr
+
+
+FORKS_WITHIN_A_TRANSACTION = """
+import os, sys, threading
+import gpucache as gpc
+from gpucache.store import gate
+
+gate.WAIT_S = 0.1
+store, begun, ended = gpc.Store(sys.argv[1]), threading.Event(), threading.Event()
+digest = store.put("value")
+slow = threading.Thread(target=store.update, args=(lambda rows: begun.set() or ended.wait(),))
+slow.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    try:
+        store.get(digest)
+    except gpc.errors.StoreUnusable as problem:
+        print(problem, flush=True)
+    print(gpc.Store(sys.argv[1] + " of its own").put("other"), flush=True)
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+ended.set()
+slow.join()
+print(store.get(digest))
+"""
+
+
+def test_a_child_forked_within_a_long_transaction_is_told(tmp_path: Path) -> None:
+    """A fork does not wait for ever: the child does without that store, ends as others do, and can use others."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS_WITHIN_A_TRANSACTION, tmp_path / "store"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    told, other, value = done.stdout.splitlines()
+    assert "at work for long when this process was forked; start processes by spawn" in told, done.stderr
+    assert other.startswith("xxh3-128:")
+    assert value == "value"
+
+
 @pytest.mark.parametrize("level", ["structure", "sample", "everything"])
 def test_each_level_of_verify_finds_what_it_looks_at(tmp_path: Path, level) -> None:
     """A blob cut short is found by all, one with another content by those that read; repair leaves nothing to find."""
