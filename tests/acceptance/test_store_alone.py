@@ -58,6 +58,34 @@ def test_what_get_gave_outlives_the_store(tmp_path: Path) -> None:
         found[0] = 1
 
 
+def test_arrays_that_are_held_are_mapped_once(tmp_path: Path) -> None:
+    """Each get() gives an array of its own over the same memory; what changes on the disk is noticed all the same."""
+    with gpc.Store(tmp_path / "store") as store:
+        digest = store.put(LARGE)
+        first, second = store.get(digest), store.get(digest)
+        assert first is not second
+        assert np.shares_memory(first, second)
+        second.shape = (100, 1000)  # numpy lets one do that to a read-only array
+        assert first.shape == LARGE.shape
+        writable = {"a": store.get(store.put(bytearray(LARGE.tobytes())))}
+        writable["a"][0] = 1
+        assert store.get(digest)[0] == 0
+
+        (blob,) = [file for file in (tmp_path / "store" / "blobs").rglob("*") if file.stem == _blob_of(store, digest)]
+        content = blob.read_bytes()
+        blob.unlink()
+        blob.write_bytes(bytes(len(content)))
+        with pytest.raises(RecordCorrupt):
+            store.get(digest)
+        np.testing.assert_array_equal(first, LARGE)
+
+
+def _blob_of(store: gpc.Store, digest: gpc.Digest) -> str:
+    manifest = store.manifest_of(digest.raw)
+    assert manifest is not None
+    return (manifest.parts[0].blob or b"").hex()
+
+
 def test_pins_keep_and_unpinned_values_go(tmp_path: Path) -> None:
     """collect says beforehand what it would free; a pinned value is not in it."""
     with gpc.Store(tmp_path / "store") as store:
