@@ -34,7 +34,7 @@ HOMES = {
 
 # Who may touch os.environ, and why.
 ENVIRONMENT = {
-    "memo/inputs.py": "what variables that a body looked up are now",
+    "memo/variables.py": "what variables that a body looked up are now",
     "memo/hearing.py": "to see which variables a body looks up",
     "config.py": "reads the settings, once",
     "flows/surroundings.py": "gives a warm worker the variables that the program has by now",
