@@ -17,9 +17,11 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from gpucache.fingerprint import Project
+from gpucache.fingerprint.project import stdlib_roots
 from gpucache.memo import _audit, asking, by_name, children, handing_on, native
 from gpucache.memo.frames import IMPORTLIB, is_ours
 from gpucache.memo.named_files import database_files, text_of
+from gpucache.memo.variables import ALL
 
 if TYPE_CHECKING:
     from gpucache.memo.watching import Watch
@@ -108,6 +110,25 @@ class _Environ(os._Environ):  # type: ignore[type-arg]  # noqa: SLF001  # generi
             _looked_up(os.fsdecode(key), sys._getframe(1))  # noqa: SLF001  # who asks is what is asked here
         return super().__getitem__(key)
 
+    def __iter__(self) -> Iterator[Any]:
+        if active:
+            _looked_up(ALL, sys._getframe(1))  # noqa: SLF001  # as above
+        return super().__iter__()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        _is_set(key)
+
+    def __delitem__(self, key: Any) -> None:
+        super().__delitem__(key)
+        _is_set(key)
+
+
+def _is_set(key: str | bytes) -> None:
+    if active:
+        for watch in _watches():
+            watch.set_variable(os.fsdecode(key))
+
 
 def _looked_up(name: str, frame: types.FrameType | None) -> None:
     at = frame
@@ -115,14 +136,14 @@ def _looked_up(name: str, frame: types.FrameType | None) -> None:
         at = at.f_back
     if at is None or frame is None or is_ours(at):
         return
-    if not _is_subscript(
-        frame
-    ):  # the whole environment is copied, for a subprocess perhaps: nobody says that this name is read
-        for watch in _watches():
-            watch.note(_WHOLE_ENVIRONMENT)
-        return
+    is_copy = name == ALL or not _is_subscript(frame)  # for a subprocess, perhaps: nobody says that this name is read
     for watch in _watches():
-        watch.read_variable(name, at)
+        if not is_copy:
+            watch.read_variable(name, at)
+        elif at.f_code.co_filename.startswith(stdlib_roots()):
+            watch.note(_WHOLE_ENVIRONMENT)
+        else:
+            watch.copied_variable(name, at)
 
 
 def _is_subscript(frame: types.FrameType) -> bool:
@@ -258,7 +279,9 @@ def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.Fra
     if event in _UNSEEN:
         watch.note(_UNSEEN[event])
         if event in _COMMANDS:
-            watch.commanded(arguments[_COMMANDS[event]], arguments[2] if event == "subprocess.Popen" else None, frame)
+            is_popen = event == "subprocess.Popen"
+            directory, environment = (arguments[2], arguments[3]) if is_popen else (None, None)
+            watch.commanded(arguments[_COMMANDS[event]], directory, environment, frame)
         return
     if event in ("pickle.find_class", "import"):
         if is_ours(frame):  # a value out of the store, whose key has the code

@@ -27,46 +27,8 @@ from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, p
 from gpucache.memo.named_files import files_named, given_files, is_source, texts_in
 from gpucache.memo.questions import ASKED, IN_CONTENT, PROGRAM, is_link
 from gpucache.memo.randomness import states, used_since
+from gpucache.memo.variables import ALL, counts_in_a_copy, inherited, says_how_to_run
 from gpucache.store import Store
-
-_HOW_TO_RUN = (
-    *(
-        "GPUCACHE_",
-        "PYTHON",
-        "LC_",
-        "OMP_",
-        "MKL_",
-        "OPENBLAS_",
-        "KMP_",
-        "GOTO_",
-        "NUMEXPR_",
-        "CUDA_",
-        "NVIDIA_",
-        "NCCL_",
-    ),
-    *("RAY_", "TORCH", "PYTORCH_", "TRITON_", "NPY_", "NUMPY_", "ARROW_", "POLARS_", "LD_", "XDG_", "DISPLAY", "MPL"),
-)
-_WHERE_TO_RUN = frozenset(
-    [
-        "PATH",
-        "LANG",
-        "LANGUAGE",
-        "TERM",
-        "COLUMNS",
-        "LINES",
-        "TMPDIR",
-        "TEMP",
-        "TMP",
-        "NO_COLOR",
-        "FORCE_COLOR",
-        "PWD",
-        "SHELL",
-        "USER",
-        "LOGNAME",
-        "TZ",
-    ]
-)
-"""Variables that a library may look up without the result depending on them. The project's own code counts whatever it reads."""
 
 _NO_CONTENT = ("/proc/", "/sys/")
 _DEVICES, _MEMORY = "/dev/", "/dev/shm/"  # noqa: S108  # the second has files like any other
@@ -110,6 +72,9 @@ class Watch:
         self._inputs: dict[tuple[str, str], Input] = {}
         self._made: set[str] = set()
         self._added_to: set[str] = set()
+        self._set: set[str] = set()
+        self._copied: dict[tuple[str, str], Input] = {}
+        self._has_commanded = False
         self._unproven: Input | None = None
         self._native: dict[str, str] = {}  # kinds of inputs by absolute path
         self._maybe = files_named(texts_in(arguments), path_texts)
@@ -161,6 +126,8 @@ class Watch:
     def inputs(self) -> list[Input]:
         """What was read, each as it was when it was first read."""
         found = dict(self._inputs)
+        if not self._has_commanded:  # else the copy of the environment was most likely made for the program
+            found = {**self._copied, **found}
         for path in self._maybe:
             place = "file", self._name(path)
             if place not in found and not self._is_passed_over(path):
@@ -252,8 +219,22 @@ class Watch:
     def read_variable(self, name: str, frame: types.FrameType) -> None:
         """A variable was looked up."""
         by_project = _project.has_file(frame.f_code.co_filename)
-        if (by_project or not (name in _WHERE_TO_RUN or name.startswith(_HOW_TO_RUN))) and not is_incidental(frame):
+        if name not in self._set and (by_project or not says_how_to_run(name)) and not is_incidental(frame):
             self._note("variable", name, frame)
+
+    def copied_variable(self, name: str, frame: types.FrameType) -> None:
+        """A variable, or the list of them all, was read by who reads all of them; what that is for, the end will show."""
+        if is_incidental(frame) or not (name == ALL or counts_in_a_copy(name)):
+            return
+        place = "variable", name
+        # The list has what the body itself has set, and no other process will find it so.
+        if name not in self._set and place not in self._copied and not (name == ALL and self._set):
+            self._copied[place] = look_at(*place, self._root)
+
+    def set_variable(self, name: str) -> None:
+        """The body sets a variable, or removes it: what it finds there later is its own, unless it has looked before."""
+        if ("variable", name) not in self._inputs:
+            self._set.add(name)
 
     def found_by_name(self, module: str, name: str, frame: types.FrameType) -> None:
         """Data named code of a module: a pickle its class, a configuration its function. No code leads there that the key has.
@@ -279,11 +260,15 @@ class Watch:
         if sys.path != self._import_path or not is_known_code(frame) or ("file", file) in self._inputs:
             self.found_by_name(module, "", frame)
 
-    def commanded(self, command: object, directory: object, frame: types.FrameType) -> None:
+    def commanded(self, command: object, directory: object, environment: object, frame: types.FrameType) -> None:
         """A program was started: what its command line names, it may read."""
         if is_incidental(frame):
             return
+        self._has_commanded = True
         named = named_in(command, directory)
+        for name in inherited(named.variables, environment):
+            if name not in self._set:
+                self._note("variable", name, frame)
         for path in named.files:
             if _is_installed_program(path):
                 continue

@@ -34,7 +34,7 @@ HOMES = {
 
 # Who may touch os.environ, and why.
 ENVIRONMENT = {
-    "memo/inputs.py": "what variables that a body looked up are now",
+    "memo/variables.py": "what variables that a body looked up are now",
     "memo/hearing.py": "to see which variables a body looks up",
     "memo/asking.py": "to tell whether a program is sought on the PATH",
     "config.py": "reads the settings, once",
