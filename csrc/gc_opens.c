@@ -242,6 +242,27 @@ static int make_book(size_t notes_bytes)
     return ENOMEM;
 }
 
+int gc_opens_keep_own(bool own)
+{
+    static struct book *mine, *parents;
+    static pid_t owner;
+    if (book == NULL)
+        return 0;
+    if (!own) {
+        if (owner == getpid())
+            book = parents;
+    } else if (owner == getpid())
+        book = mine;
+    else {
+        parents = book;
+        if (make_book(parents->room * UNIT_BYTES) != 0)
+            return ENOMEM;
+        mine = book;
+        owner = getpid();
+    }
+    return 0;
+}
+
 int gc_opens_install(const void *python, size_t notes_bytes)
 {
 #if defined(__x86_64__) || defined(__aarch64__)

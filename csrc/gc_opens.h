@@ -32,6 +32,10 @@ int gc_opens_install(const void *python, size_t notes_bytes);
 /* Note from now on, or no more. Any thread. */
 void gc_opens_listen(bool on);
 
+/* In a forked child: note into a book of this process alone, which it may take from, or into its parent's again.
+ * Returns 0, or ENOMEM: nothing was changed. Hold the GIL. */
+int gc_opens_keep_own(bool own);
+
 /* Take the oldest note. Returns whether there was one. Hold the GIL. */
 bool gc_opens_take(struct gc_opened *out);
 

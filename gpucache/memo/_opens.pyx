@@ -17,6 +17,7 @@ cdef extern from "gc_opens.h" nogil:
         char path[4096]
     int gc_opens_install(const void *python, size_t notes_bytes)
     void gc_opens_listen(bint on)
+    int gc_opens_keep_own(bint own)
     bint gc_opens_take(gc_opened *out)
     uint64_t gc_opens_lost()
 
@@ -38,8 +39,13 @@ def listen(bint on):
     gc_opens_listen(on)
 
 
+def keep_own(bint own):
+    """In a forked child: note for this process, or for its parent again. Returns 0, or an errno."""
+    return gc_opens_keep_own(own)
+
+
 def taken():
-    """What was opened since the last call: (thread's identity, open(2)'s flags, path) of each. Not in a forked child."""
+    """What was opened since the last call: (thread's identity, open(2)'s flags, path) of each. In a child only of keep_own(True)."""
     cdef gc_opened opened
     found = []
     while gc_opens_take(&opened):

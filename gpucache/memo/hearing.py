@@ -60,13 +60,13 @@ def begin(watch: Watch) -> None:
     with native.turn():
         active.append(watch)
         _workers.setdefault(threading.get_ident(), []).append(watch)
-    native.listen(on=True)
+        native.listen(on=True)
 
 
 def end(watch: Watch, thread: int) -> None:
     """No more; `thread` is the one that began it."""
-    native.listen(on=False)
     with native.turn():
+        native.listen(on=False)
         active.remove(watch)
         _leave(watch, thread)
 

@@ -28,13 +28,17 @@ class _Hearing:
     """What this process hears, and tells.
 
     Attributes:
-        pid: Of the process that takes the notes; 0: nobody does.
+        pid: Of the process that takes the notes, its forked children's too; 0: nobody does.
+        watches_in_child: Of this process, if it is such a child. While there are some, it takes its own notes.
+        failures: How often it could not.
     """
 
     is_allowed = True
     pid = 0
     give: Give
     turn = threading.RLock()
+    watches_in_child = 0
+    failures = 0
 
 
 def allow(*, is_allowed: bool) -> None:
@@ -77,25 +81,31 @@ def turn() -> Iterator[None]:
 
 def give_out() -> None:
     """Give what was opened by now to who watches."""
-    if _Hearing.pid == os.getpid():  # what a child notes is its parent's to give
+    if _Hearing.pid == os.getpid() or _Hearing.watches_in_child:  # else what is noted is the parent's to give
         with _Hearing.turn:
             for thread, flags, path in _opens.taken():
                 _Hearing.give(thread, os.fsdecode(path), flags)
 
 
 def listen(on: bool) -> None:
-    """One watch more, or less."""
+    """One watch more, or less. Within turn()."""
     _opens.listen(on)
+    if _Hearing.pid in (0, os.getpid()):
+        return
+    _Hearing.watches_in_child += 1 if on else -1
+    if _Hearing.watches_in_child == int(on):
+        _Hearing.failures += _opens.keep_own(on) != 0
 
 
 def lost() -> int:
     """How many files were opened unheard, for want of room: grows only."""
-    return _opens.lost()
+    return _opens.lost() + _Hearing.failures
 
 
 def in_child() -> None:
     """This is a forked child: nobody else holds the turn here."""
     _Hearing.turn = threading.RLock()
+    _Hearing.watches_in_child = 0
 
 
 def is_librarys(path: str, root: str) -> bool:

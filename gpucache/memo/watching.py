@@ -316,7 +316,9 @@ class Watch:
     def _count_native(self, path: str, kind: str) -> None:
         """Count what native code has read: as it is now, unless someone else has changed it meanwhile."""
         place = kind, self._name(path)
-        is_there = os.path.isdir(path) if kind == "listing" else os.path.isfile(path)  # a directory is opened to sync it, too
+        is_there = (
+            os.path.isdir(path) if kind == "listing" else os.path.isfile(path)
+        )  # a directory is opened to sync it, too
         if place in self._inputs or is_source(path) or self._is_passed_over(path) or not is_there:
             return
         one = look_at(*place, self._root)

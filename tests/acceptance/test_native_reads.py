@@ -58,6 +58,9 @@ def resident(number, call):
 def inner(number):
     return value(f"data/part-{number}.parquet")
 
+def inner_too(number, call):
+    return inner(number)
+
 @gpc.task
 def nested(number, call):
     return inner(number)
@@ -79,6 +82,18 @@ def forked(number, call):
         os._exit(0)
     os.wait()
     return os.read(ours, 100).decode()
+
+def in_child(call):
+    ours, theirs = os.pipe()
+    if os.fork() == 0:
+        os.write(theirs, str(call()).encode())
+        os._exit(0)
+    os.wait()
+    return os.read(ours, 100).decode()
+
+@gpc.task
+def task_in_fork(number, call):
+    return in_child(lambda: inner(number)) + in_child(lambda: [inner(number), formatted(number, call)][0])
 
 @gpc.task
 def its_own(number, call):
@@ -111,18 +126,19 @@ if content >= 0:
 states = []
 gpc.init(runtime="inline")
 from gpucache.events import hooks
-hooks.add(lambda event: states.append(event.state.value) if hasattr(event, "state") and event.task == sys.argv[1] else None)
+asked = (sys.argv[1], sys.argv[1].removesuffix("_too"))
+hooks.add(lambda event: states.append(event.state.value) if hasattr(event, "state") and event.task in asked else None)
 for call in range(2):
     print(task(1, call), states[-1])
 """
 WAYS = ["formatted", "joined", "mapped", "dataset", "cached", "resident", "nested", "threaded", "forked", "its_own"]
 
 
-def run(folder: Path, way: str, content: int) -> str:
+def run(folder: Path, way: str, content: int, program: str = "program.py") -> str:
     """Two calls of the program, which differ in an argument that the body does not look at; a negative content writes nothing."""
     environment = {**os.environ, "GPUCACHE_STORE": str(folder / "store")}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "program.py", way, str(content)],
+        [sys.executable, "-W", "ignore", program, way, str(content)],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -142,6 +158,22 @@ def test_what_native_code_reads_counts(tmp_path: Path, way: str) -> None:
     assert run(tmp_path, way, 1) == "[1] hit\n[1] hit\n"
     assert run(tmp_path, way, 2) == "[2] ran\n[2] ran\n"
     assert run(tmp_path, way, 1) == "[1] hit\n[1] hit\n"
+
+
+def test_tasks_in_forked_children(tmp_path: Path) -> None:
+    """What a task in a child of a body reads natively is that task's, and the body's; so it is in a child of the program."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    in_fork = PROGRAM.replace(
+        "print(task(1, call), states[-1])", "print(in_child(lambda: task(1, call)), task.explain(1, call).hit)"
+    )
+    (tmp_path / "forking.py").write_text(in_fork)
+
+    assert run(tmp_path, "task_in_fork", 1) == "[1][1] ran\n[1][1] ran\n"
+    assert run(tmp_path, "inner_too", 2) == "[2] ran\n[2] hit\n"
+    assert run(tmp_path, "task_in_fork", 2) == "[2][2] ran\n[2][2] ran\n"
+    assert run(tmp_path, "task_in_fork", 1) == "[1][1] hit\n[1][1] hit\n"
+    assert run(tmp_path, "formatted", 3, "forking.py") == "[3] True\n[3] True\n"
+    assert run(tmp_path, "formatted", 4, "forking.py") == "[4] True\n[4] True\n"
 
 
 def test_a_file_that_changes_after_native_code_read_it(tmp_path: Path) -> None:
