@@ -48,6 +48,8 @@ class Config:
         remote_timeout_s: What a call waits for an answer of the remote, unless computing its value took longer.
         remote_compress: Results travel there and back compressed where that pays; readers need this gpucache or a newer one for those.
         remote_flush_s: What a program waits at its end until its results are sent; the rest is sent by the next.
+        native_reads: What native code opens counts for what a body reads: functions that loaded libraries import are pointed at
+            ours for it (csrc/gc_opens.h). False: they are left alone, and files that no text names are not seen.
         strict: Refuse what is otherwise only said: dynamic imports, global random state, results that can't be stored.
     """
 
@@ -67,6 +69,7 @@ class Config:
     remote_timeout_s: float = 10.0
     remote_compress: bool = True
     remote_flush_s: float = 30.0
+    native_reads: bool = True
     strict: bool = False
 
     def __post_init__(self) -> None:

@@ -100,6 +100,7 @@ int enter_device(const char *function, const void *device, struct place *out) {
     const struct fake_gpu *gpu = &now.scenario.gpus[index];
     int64_t calls = now.calls[index]++;
     bool has_vanished = gpu->vanishes_after != ABSENT && calls >= gpu->vanishes_after;
+    has_vanished |= gpu->vanishes_at_ms != ABSENT && now_ms() - now.scenario.read_at_ms >= gpu->vanishes_at_ms;
     if (!gpu->exists || has_vanished || (mig != WHOLE && !gpu->migs[mig].exists)) {
         leave();
         return NVML_GPU_IS_LOST;

@@ -35,6 +35,18 @@ READS_UINT(nvmlDeviceGetNumaNodeId, numa_node)
 READS_UINT(nvmlDeviceGetCurrPcieLinkGeneration, pcie_generation)
 READS_UINT(nvmlDeviceGetCurrPcieLinkWidth, pcie_lanes)
 
+/* A set bit for the one node that the device is near; scope 0 is the node, 1 the socket. */
+NVML_EXPORT int nvmlDeviceGetMemoryAffinity(const void *device, unsigned words, unsigned long *out, unsigned scope) {
+    enum { BITS = 8 * sizeof *out };
+    int64_t node;
+    int status = read_number(__func__, device, MEMBER(numa_node), &node);
+    if (status != NVML_SUCCESS) return status;
+    if (scope > 1 || (uint64_t)node >= (uint64_t)words * BITS) return NVML_INVALID_ARGUMENT;
+    memset(out, 0, words * sizeof *out);
+    out[node / BITS] = 1UL << (node % BITS);
+    return NVML_SUCCESS;
+}
+
 static int read_clock(const char *function, const void *device, const size_t members[2], unsigned type, unsigned *out) {
     if (type != 1 && type != 2) return NVML_NOT_SUPPORTED; /* SM and memory alone */
     return read_uint(function, device, members[type - 1], out);

@@ -1,10 +1,12 @@
 /* Parse a scenario: a word list a line, keys looked up in tables. No line can write outside of its struct. */
+#define _GNU_SOURCE
 #include "fake_nvml/scenario.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { MAX_WORDS = 96, MAX_LINE = 4096 };
 
@@ -131,8 +133,10 @@ static bool read_process(struct scenario *to, int64_t gpu, char **words, int cou
 }
 
 static bool read_xid(struct scenario *to, char **words, int count) {
-    if (count != 3 || to->xid_count == MAX_XIDS) return false;
+    bool is_timed = count == 5 && strcmp(words[3], "at") == 0;
+    if ((count != 3 && !is_timed) || to->xid_count == MAX_XIDS) return false;
     struct fake_xid xid = {.gpu = ABSENT};
+    if (is_timed && !below(words[4], INT64_MAX, &xid.at_ms)) return false;
     if (strcmp(words[1], "any") != 0 && !below(words[1], MAX_GPUS, &xid.gpu)) return false;
     if (!below(words[2], 100000, &xid.code)) return false;
     to->xids[to->xid_count++] = xid;
@@ -168,8 +172,11 @@ static bool read_line(struct scenario *to, char **words, int count) {
     if (strcmp(verb, "process") == 0) return read_process(to, index, words, count);
     if (strcmp(verb, "mig") == 0) return read_mig(gpu, words, count);
     if (strcmp(verb, "nvlink") == 0) return read_link(gpu, words, count);
-    if (strcmp(verb, "vanish") == 0)
-        return count == 4 && strcmp(words[2], "after") == 0 && number(words[3], &gpu->vanishes_after);
+    if (strcmp(verb, "vanish") == 0) {
+        bool is_timed = count == 4 && strcmp(words[2], "at") == 0;
+        if (!is_timed && (count != 4 || strcmp(words[2], "after") != 0)) return false;
+        return number(words[3], is_timed ? &gpu->vanishes_at_ms : &gpu->vanishes_after);
+    }
     if (strcmp(verb, "topology") == 0) {
         if (count != 4 || !below(words[2], MAX_GPUS, &other) || !below(words[3], 100, &gpu->ancestors[other])) return false;
         to->gpus[other].ancestors[index] = gpu->ancestors[other];
@@ -185,16 +192,23 @@ static void forget(struct scenario *out) {
         struct fake_gpu *gpu = &out->gpus[i];
         for (const struct key *key = GPU_KEYS; key->name != NULL; key++)
             *(int64_t *)(void *)((char *)gpu + key->offset) = ABSENT;
-        gpu->vanishes_after = ABSENT;
+        gpu->vanishes_after = gpu->vanishes_at_ms = ABSENT;
         for (size_t link = 0; link < MAX_LINKS; link++) gpu->links[link] = ABSENT;
         for (size_t other = 0; other < MAX_GPUS; other++) gpu->ancestors[other] = ABSENT;
     }
+}
+
+int64_t now_ms(void) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000;
 }
 
 int scenario_read(const char *path, struct scenario *out) {
     char line[MAX_LINE];
     char *words[MAX_WORDS];
     forget(out);
+    out->read_at_ms = now_ms();
     FILE *file = fopen(path, "r");
     if (file == NULL) return 1;
     int at = 0, wrong = 0;

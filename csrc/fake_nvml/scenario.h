@@ -8,10 +8,11 @@
  *   mig 0 index 0 uuid MIG-... gpu_instance 1 compute_instance 0 memory_total_bytes ... memory_used_bytes ...
  *   nvlink 0 link 3 to 1                                  or `to switch`
  *   topology 0 1 20                                       nearest common ancestor of two GPUs; else same NUMA node or not
- *   xid 0 79                                              delivered once to every event set; `xid any 79`: no device
+ *   xid 0 79                                              delivered once to every event set; `xid any 79`: no device;
+ *                                                         `at 250`: so many ms after the file was read, lines in order of time
  *   fail nvmlDeviceGetPowerUsage 3                        answers that status; `on 1`: for that GPU alone
  *   hang nvmlDeviceGetUUID                                until the file no longer says so; `on 1` as above
- *   vanish 1 after 5                                      GPU_IS_LOST after so many calls on it
+ *   vanish 1 after 5                                      GPU_IS_LOST after so many calls on it; or `at 250`, ms as above
  *
  * The keys of `gpu` are the members of struct fake_gpu; what a line leaves out is NVML_NOT_SUPPORTED. The file is read
  * again whenever it changes, so that a test moves time on by replacing it (rename,
@@ -25,7 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MAX_GPUS = 16, MAX_MIGS = 8, MAX_LINKS = 36, MAX_PROCESSES = 64, MAX_RULES = 64, MAX_XIDS = 64, MAX_TEXT = 96 };
+/* More GPUs than any machine has. */
+enum { MAX_GPUS = 256, MAX_MIGS = 8, MAX_LINKS = 36, MAX_PROCESSES = 1024, MAX_RULES = 64, MAX_XIDS = 256, MAX_TEXT = 96 };
 enum { ABSENT = -1, LINK_TO_SWITCH = 1000 }; /* ABSENT: the scenario does not say */
 
 struct fake_mig {
@@ -44,6 +46,7 @@ struct fake_gpu {
     int64_t ecc, ecc_corrected, ecc_uncorrected, rows_corrected, rows_uncorrected, rows_pending, rows_failed;
     int64_t bus, numa_node, pcie_generation, pcie_lanes, compute_capability, mig_mode;
     int64_t vanishes_after; /* calls */
+    int64_t vanishes_at_ms; /* after the file was read */
     int64_t links[MAX_LINKS]; /* index of the GPU at the other end, LINK_TO_SWITCH or ABSENT */
     int64_t ancestors[MAX_GPUS];
     struct fake_mig migs[MAX_MIGS];
@@ -61,6 +64,7 @@ struct fake_rule {
 
 struct fake_xid {
     int64_t gpu, code; /* gpu ABSENT: the driver does not know which */
+    int64_t at_ms; /* after the file was read */
 };
 
 struct scenario {
@@ -71,7 +75,11 @@ struct scenario {
     struct fake_rule rules[MAX_RULES];
     struct fake_xid xids[MAX_XIDS];
     size_t process_count, rule_count, xid_count;
+    int64_t read_at_ms; /* of now_ms() */
 };
+
+/* Milliseconds of the clock that never goes back. */
+int64_t now_ms(void);
 
 /* Read a scenario. Returns 0, or the number of the first line that can't be read; `out` is then half filled. */
 int scenario_read(const char *path, struct scenario *out);

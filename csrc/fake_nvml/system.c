@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 NVML_EXPORT int nvmlInitWithFlags(unsigned flags) {
     const struct scenario *scenario;
@@ -103,7 +102,7 @@ NVML_EXPORT int nvmlDeviceGetHandleByUUID(const char *uuid, void **out) {
     return status;
 }
 
-/* ---- events: each set gives every Xid of the scenario once, in the order of its lines */
+/* ---- events: each set gives every Xid of the scenario once, in the order of its lines, when its time has come */
 
 struct event_set {
     bool registered[MAX_GPUS];
@@ -145,7 +144,9 @@ NVML_EXPORT int nvmlDeviceRegisterEvents(const void *device, unsigned long long 
 
 static bool next_event(const struct scenario *scenario, struct event_set *set, struct nvml_event *out) {
     while (set->given < scenario->xid_count) {
-        const struct fake_xid *xid = &scenario->xids[set->given++];
+        const struct fake_xid *xid = &scenario->xids[set->given];
+        if (now_ms() - scenario->read_at_ms < xid->at_ms) return false;
+        set->given++;
         if (xid->gpu != ABSENT && !set->registered[xid->gpu]) continue;
         *out = (struct nvml_event){.type = NVML_XID_EVENT, .data = (uint64_t)xid->code};
         out->device = xid->gpu == ABSENT ? NULL : handle_of((int)xid->gpu, -1);
@@ -155,22 +156,16 @@ static bool next_event(const struct scenario *scenario, struct event_set *set, s
     return false;
 }
 
-static int64_t milliseconds(void) {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000;
-}
-
 NVML_EXPORT int nvmlEventSetWait_v2(struct event_set *set, struct nvml_event *out, unsigned timeout_ms) {
     const struct scenario *scenario;
-    int64_t until = milliseconds() + timeout_ms;
+    int64_t until = now_ms() + timeout_ms;
     for (;;) {
         int status = enter(__func__, &scenario);
         if (status != NVML_SUCCESS) return status;
         bool found = next_event(scenario, set, out);
         leave();
         if (found) return NVML_SUCCESS;
-        if (milliseconds() >= until) return NVML_TIMEOUT;
+        if (now_ms() >= until) return NVML_TIMEOUT;
         sleep_a_little();
     }
 }

@@ -204,12 +204,15 @@ def _gpus() -> Iterator[Finding]:
     from gpucache.cli.output import size
     from gpucache.config import cuda_variables
     from gpucache.telemetry import CudaSettings, process_ids, read_fleet, resolve
+    from gpucache.telemetry.rows import remarks_of
 
     fleet = read_fleet()
     for gpu in fleet.gpus:
         free = "free memory unknown" if gpu.memory_free_bytes is None else f"{size(gpu.memory_free_bytes)} free"
-        told = "; ".join((f"{gpu.name}, {gpu.uuid}, {free}", *gpu.troubles))
-        yield Finding(f"GPU {gpu.index}", BAD if gpu.troubles else GOOD, told)
+        cut = (f"MIG instances: {len(gpu.mig or ())}",) if gpu.mig_is_on else ()
+        remarks = remarks_of(gpu)
+        told = "; ".join((f"{gpu.name}, {gpu.uuid}, {free}", *cut, *remarks))
+        yield Finding(f"GPU {gpu.index}", BAD if gpu.troubles else NOTE if remarks else GOOD, told)
     if not fleet.gpus:
         yield Finding("GPU", NOTE, f"none; everything runs on CPUs ({'; '.join(fleet.problems) or 'no driver'})")
         return

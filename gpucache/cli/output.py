@@ -9,7 +9,10 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 STYLES = {
     "hit": "green",
@@ -47,18 +50,45 @@ def write(text: str = "") -> None:
     sys.stdout.write(text + "\n")
 
 
-def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout; plain where that is no terminal. Columns that start with ">" are aligned to the right."""
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = ()) -> None:
+    """A table on stdout; plain where that is no terminal. Columns that start with ">" are aligned to the right.
+
+    Where a terminal is too narrow, headings of numbers are broken into lines.
+
+    Args:
+        spare: Columns that go then, one after another, until the rest fits.
+    """
     from rich.table import Table
 
+    shown, cells = list(columns), [list(row) for row in rows]
+    console = _console()
+    if sys.stdout.isatty():
+        heads = [head.replace(" ", "\n") if head.startswith(">") else head for head in shown]
+        shown = shown if _width(shown, cells) <= console.width else heads
+        for place in [columns.index(name) for name in spare]:
+            if _width(shown, cells) > console.width:
+                shown[place] = ""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        right = column.startswith(">")
-        whole = right or column == "run"  # an id that is broken in two can't be copied
-        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=whole)
-    for row in rows:
-        table.add_row(*row)
+    kept = [place for place, column in enumerate(shown) if column or not columns[place]]
+    for place in kept:
+        right = columns[place].startswith(">")
+        whole = right or columns[place] == "run"  # an id that is broken in two can't be copied
+        table.add_column(shown[place].lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=whole)
+    for row in cells:
+        table.add_row(*(row[place] for place in kept))
     sys.stdout.write(_rendered(table))
+
+
+def _width(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """What a table takes at least: numbers are whole, texts may be folded between words. Columns without a head are left out."""
+    total = 0
+    for place, head in enumerate(heads):
+        if not head:
+            continue
+        cells = [head.lstrip(">"), *(row[place] for row in rows)]
+        parts = [part for cell in cells for part in (cell.split("\n") if head.startswith(">") else cell.split())]
+        total += 2 + max(map(len, parts), default=0)
+    return total - 2
 
 
 def write_side_by_side(title: str, before: str | None, after: str | None) -> None:
@@ -119,6 +149,13 @@ def size(nbytes: float) -> str:
 
 
 def _rendered(renderable: Any) -> str:
+    console = _console()
+    console.print(renderable, highlight=False)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from below
+    return "".join(line.rstrip() + "\n" for line in text.splitlines())
+
+
+def _console() -> Console:
     from rich.console import Console
 
     is_terminal = sys.stdout.isatty()
@@ -127,6 +164,4 @@ def _rendered(renderable: Any) -> str:
     console = Console(file=io.StringIO(), force_terminal=is_terminal, width=width)
     if is_terminal and console.no_color:  # rich would leave bold and dim, which are as unwelcome
         console = Console(file=io.StringIO(), force_terminal=False, width=console.width)
-    console.print(renderable, highlight=False)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from above
-    return "".join(line.rstrip() + "\n" for line in text.splitlines())
+    return console

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpucache.cli.flows import json_option, start_on_a_store, store_option
+from gpucache.cli.flows import json_option, start, store_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from gpucache.flows.session import Session
+    from gpucache.ledger import Tally
     from gpucache.store import StoreStats
+    from gpucache.telemetry import Sampler
 
 FIRST_S = 30.0
 
@@ -29,29 +32,15 @@ def command(metrics: bool, port: int, store: str | None, as_json: bool) -> int: 
     """Serve metrics of the GPUs, the pools and the store until interrupted; first say where."""
     from gpucache.cli.ending import INTERRUPTED
     from gpucache.cli.output import write, write_json
-    from gpucache.cli.pool_metrics import pool_metrics
     from gpucache.flows import current_session
-    from gpucache.ledger import Tally
-    from gpucache.runtime.pools import read_pools
     from gpucache.telemetry import Sampler
-    from gpucache.telemetry.metrics import fleet_metrics
 
-    start_on_a_store(store)
-    session = current_session()
-    tally, one_at_a_time = Tally(session.ledger), threading.Lock()
+    start(store)
     with Sampler(processes=True) as sampler:
         sampler.wait(FIRST_S)
-
-        def text() -> str:
-            sample = sampler.latest()
-            fleet = "" if sample is None else fleet_metrics(sample.fleet, sample.age_s)
-            with one_at_a_time:
-                ended = tally.counts()
-            pools = pool_metrics(read_pools(session.config.store_path), ended, None if sample is None else sample.fleet)
-            return fleet + pools + store_metrics(session.store.stats())
-
+        page = Page(current_session(), sampler)
         try:
-            server = server_of(text, port)
+            server = server_of(page.text, port)
         except OSError as problem:
             raise click.ClickException(
                 f"port {port} can't be served on: {problem}; choose another with --port"
@@ -62,6 +51,44 @@ def command(metrics: bool, port: int, store: str | None, as_json: bool) -> int: 
             sys.stdout.flush()  # whoever started us by a pipe waits for it
             server.serve_forever()
     return INTERRUPTED
+
+
+class Page:
+    """What there is to say now. Any thread may ask.
+
+    An endpoint may start before the first run: what the store holds is told from when there is one, and none is made.
+    """
+
+    def __init__(self, session: Session, sampler: Sampler) -> None:
+        self._session, self._sampler = session, sampler
+        self._one_at_a_time = threading.Lock()
+        self._was_there = self._is_there()
+        self._tally: Tally | None = None
+        self._ended()
+
+    def text(self) -> str:
+        """In Prometheus' text format."""
+        from gpucache.cli.pool_metrics import pool_metrics
+        from gpucache.runtime.pools import read_pools
+        from gpucache.telemetry.metrics import fleet_metrics
+
+        sample = self._sampler.latest()
+        fleet = "" if sample is None else fleet_metrics(sample.fleet, sample.age_s)
+        with self._one_at_a_time:
+            ended = self._ended()
+        pools = read_pools(self._session.config.store_path)
+        told = pool_metrics(pools, ended, None if sample is None else sample.fleet)
+        return fleet + told + (store_metrics(self._session.store.stats()) if self._is_there() else "")
+
+    def _is_there(self) -> bool:
+        return self._session.config.store_path.exists()
+
+    def _ended(self) -> Mapping[str, int]:
+        from gpucache.ledger import Tally
+
+        if self._tally is None and self._is_there():
+            self._tally = Tally(self._session.ledger, all_runs=not self._was_there)
+        return {} if self._tally is None else self._tally.counts()
 
 
 def store_metrics(stats: StoreStats) -> str:
@@ -85,10 +112,14 @@ def server_of(text: Callable[[], str], port: int) -> ThreadingHTTPServer:
 
     class Metrics(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # http.server's name
-            if self.path != "/metrics":
+            if self.path.partition("?")[0] != "/metrics":
                 self.send_error(404, "only /metrics is served")
                 return
-            body = text().encode()
+            try:
+                body = text().encode()
+            except Exception as problem:  # noqa: BLE001  # an edge: whoever scrapes is told, and the endpoint goes on
+                self.send_error(500, explain=f"{type(problem).__name__}: {problem}")
+                return
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))

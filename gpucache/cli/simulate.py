@@ -82,7 +82,11 @@ def command(
     drawn = plot_path is not None and not departures
     try:
         nodes = read_nodes(nodes_path, memory=memory)
-        tasks = _recorded(store, runs, memory=memory) if tasks_path is None else _read(tasks_path, memory=memory)
+        tasks = (
+            _recorded(store, runs, memory=memory)
+            if tasks_path is None
+            else _read(tasks_path, memory=memory, times=departures)
+        )
         rows = simulate(
             nodes,
             tasks,
@@ -125,13 +129,15 @@ def _say_what_is_asked(nodes: Sequence[Node], tasks: Sequence[Task]) -> None:
         click.echo(f"note: {told}", err=True)
 
 
-def _read(path: str, *, memory: bool) -> list[Task]:
+def _read(path: str, *, memory: bool, times: bool) -> list[Task]:
     """Tasks of either form, which the header tells."""
     from gpucache.placement.openb import read_tasks
     from gpucache.placement.swf import COLUMNS, read_jobs
     from gpucache.placement.tables import has_columns
 
-    return read_jobs(path, memory=memory) if has_columns(path, COLUMNS) else read_tasks(path, memory=memory)
+    if has_columns(path, COLUMNS):
+        return read_jobs(path, memory=memory)
+    return read_tasks(path, memory=memory, times=times)
 
 
 def _recorded(store: str | None, runs: Sequence[str], *, memory: bool) -> list[Task]:

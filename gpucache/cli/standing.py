@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gpucache.errors import NoSuchRecord
 from gpucache.runtime.attribution import held_on, holds
 from gpucache.runtime.pools import PoolState, WorkerState, is_alive, read_pools, unix_time
+from gpucache.telemetry.rows import numbers
 
 if TYPE_CHECKING:
     from gpucache.flows.session import Session
@@ -105,8 +106,8 @@ def _worker(pool: PoolState, worker: WorkerState, fleet: Fleet | None, now: floa
 
 def _gpus(pools: Sequence[PoolState], fleet: Fleet) -> list[dict[str, Any]]:
     """Each GPU or MIG instance: what was promised of it, what is taken, and how much of that is our workers'."""
-    names = {gpu.uuid: gpu.name for gpu in fleet.gpus}
-    parts: dict[str, GpuReading | MigReading] = {gpu.uuid: gpu for gpu in fleet.gpus}
+    named, whole = numbers(fleet), {gpu.uuid: gpu for gpu in fleet.gpus}
+    parts: dict[str, GpuReading | MigReading] = dict(whole)
     parts |= {one.uuid: one for gpu in fleet.gpus for one in gpu.mig or ()}
     told: list[dict[str, Any]] = []
     for device in fleet.devices:
@@ -116,14 +117,17 @@ def _gpus(pools: Sequence[PoolState], fleet: Fleet) -> list[dict[str, Any]]:
         told.append(
             {
                 "uuid": device.uuid,
-                "model": names[device.gpu_uuid],
+                "number": named[device.uuid],
+                "model": part.name,
                 "promised_bytes": sum(gpu.promised_bytes for gpu in promises),
                 "promised_fraction": sum(gpu.promised_fraction for gpu in promises),
                 "memory_total_bytes": part.memory_total_bytes,
                 "memory_used_bytes": used,
                 "workers_bytes": ours,
                 "others_bytes": None if used is None or ours is None else max(0, used - ours),
-                "trouble": next((gpu.trouble for gpu in promises if gpu.trouble), None),
+                "trouble": next(
+                    (gpu.trouble for gpu in promises if gpu.trouble), "; ".join(whole[device.gpu_uuid].troubles) or None
+                ),
             }
         )
     return told

@@ -102,7 +102,7 @@ def _show_workers(found: dict[str, Any]) -> None:
     if not found["workers"]:
         write("no worker is warm")
         return
-    names = {gpu["uuid"]: str(number) for number, gpu in enumerate(found["gpus"])}
+    names = {gpu["uuid"]: gpu["number"] for gpu in found["gpus"]}
     rows = [
         (
             f"{one['pool_pid']}/{one['worker']}",
@@ -119,7 +119,7 @@ def _show_workers(found: dict[str, Any]) -> None:
         for one in found["workers"]
     ]
     heads = ("worker", ">process", "kind", "GPU", ">promised", ">held", ">warm for", ">calls", "does", "residents")
-    write_table(heads, rows)
+    write_table(heads, rows, spare=(">process", ">warm for", ">calls"))
 
 
 def _show_gpus(found: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def _show_gpus(found: dict[str, Any]) -> None:
 
     rows = [
         (
-            str(number),
+            gpu["number"],
             escaped(gpu["model"]),
             f"{gpu['promised_fraction']:.0%}",
             _gib(gpu["promised_bytes"]),
@@ -136,10 +136,10 @@ def _show_gpus(found: dict[str, Any]) -> None:
             f"{_gib(gpu['memory_used_bytes'])} of {_gib(gpu['memory_total_bytes'])}",
             escaped(gpu["trouble"] or ""),
         )
-        for number, gpu in enumerate(found["gpus"])
+        for gpu in found["gpus"]
     ]
     heads = (">GPU", "model", ">time promised", ">promised", ">held", ">others", ">used", "trouble")
-    write_table(heads, rows)
+    write_table(heads, rows, spare=(">time promised", ">others"))
 
 
 def _held(held: list[dict[str, Any]]) -> str:

@@ -60,7 +60,7 @@ def _show(sample: Sample) -> None:
     if not fleet.gpus:
         write("no GPU is seen")
         return
-    write_table(rows.HEADINGS, [tuple(map(escaped, row)) for row in rows.gpu_rows(fleet)])
+    write_table(rows.HEADINGS, [tuple(map(escaped, row)) for row in rows.gpu_rows(fleet)], spare=rows.SPARE)
     listed = rows.process_rows(fleet)
     if listed:
         write()

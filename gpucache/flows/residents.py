@@ -69,7 +69,8 @@ class Resident(Generic[P, R]):
 
     def _load(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         """Load it, and note which files it is made of: when they change, it is loaded again."""
-        watch = Watch(root_of(self.fn.__code__.co_filename), str(current_session().store.path)).start()
+        code = self.fn.__code__
+        watch = Watch(root_of(code.co_filename), str(current_session().store.path), keepers=frozenset({code})).start()
         try:
             return self.fn(*args, **kwargs)
         finally:

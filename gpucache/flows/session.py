@@ -19,6 +19,7 @@ from gpucache.config import Config, Setting, cloud_over_http
 from gpucache.fingerprint import Fingerprints
 from gpucache.flows.surroundings import variables
 from gpucache.ledger import Ledger
+from gpucache.memo import native
 from gpucache.residence import Residents
 from gpucache.store import Store
 
@@ -37,6 +38,7 @@ class Session:
 
     def __init__(self, config: Config, *, in_worker: bool = False) -> None:
         self.config = config
+        native.allow(is_allowed=config.native_reads)
         self._in_worker = in_worker
         self.is_closed = False
         self._remote: Remote | None = None

@@ -14,12 +14,16 @@ LATE_S = 60.0
 
 
 class Tally:
-    """Calls by state, of all runs that were in progress when this was made, and of those that began since."""
+    """Calls by state, of all runs that were in progress when this was made, and of those that began since.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Args:
+        all_runs: Of all runs that there are: for who began to watch before there was a ledger.
+    """
+
+    def __init__(self, ledger: Ledger, *, all_runs: bool = False) -> None:
         self._ledger = ledger
         self._total: Counter[str] = Counter()
-        latest = list(islice(ledger.runs(), LATEST))
+        latest = [] if all_runs else list(islice(ledger.runs(), LATEST))
         running = [run for run in latest if run.status == "running"]
         self._since = min((run.started_at for run in (*running, *latest[:1])), default=0.0)
         self._counted = {run.id for run in latest if run.status != "running"}

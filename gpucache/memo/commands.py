@@ -1,8 +1,9 @@
-"""What the words of a command line name: files that the program may read, directories that it may list, modules that it runs."""
+"""What a command line names: files that the program may read, directories it may list, modules it runs, variables."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,6 +20,7 @@ class Named(NamedTuple):
     files: tuple[str, ...]
     directories: tuple[str, ...]
     modules: tuple[str, ...]
+    variables: tuple[str, ...]
 
 
 def named_in(command: object, directory: object = None) -> Named:
@@ -37,6 +39,7 @@ def named_in(command: object, directory: object = None) -> Named:
         # Of the directory that it runs in, and those above it, most names are none of its business.
         tuple(path for path in paths if os.path.isdir(path) and not _is_above(path, here)),
         tuple(after for word, after in pairwise(words) if word == "-m"),
+        tuple(dict.fromkeys(name for word in words for name in _VARIABLE.findall(word))),
     )
 
 
@@ -44,7 +47,7 @@ def _words(command: object) -> Iterator[str]:
     text = text_of(command)
     for word in texts_in((command,)) if text is None else _split(text):
         yield word
-        if text is None and any(letter.isspace() for letter in word):  # sh -c "cat x"
+        if word != text and any(letter in _OF_A_SHELL for letter in word):  # sh -c "cat x"
             yield from _words(word)
         name, equals, value = word.partition("=")  # --from=x, if=x
         if equals and name:
@@ -52,10 +55,16 @@ def _words(command: object) -> Iterator[str]:
 
 
 def _split(text: str) -> list[str]:
+    """The words of a text, as a shell would tell them apart, and what stands between its signs: `$(cat x)`, `<x`."""
     try:
-        return shlex.split(text)
+        words = shlex.split(text)
     except ValueError:  # a quotation that is not closed
-        return text.split()
+        words = text.split()
+    return [*words, *re.split(f"[{re.escape(_OF_A_SHELL)}]+", text)]
+
+
+_OF_A_SHELL = " \t\n\"'`$(){}<>|&;"
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)")
 
 
 def _is_above(path: str, here: str) -> bool:

@@ -14,6 +14,7 @@ from gpucache.memo.inputs import PROJECT, lists_now, lookup, parts_of_inputs, wi
 from gpucache.memo.key import Parts
 from gpucache.memo.questions import ASKED
 from gpucache.memo.sources import CodeChange
+from gpucache.memo.variables import ALL
 from gpucache.store import Record, Store
 
 SAID = "said"
@@ -190,6 +191,10 @@ def _all_reasons(before: Parts, after: Parts, own: str) -> Iterator[Reason]:
     for name in sorted(changed, key=lambda name: (_ORDER.get(name.partition(":")[0], 9), name != own, name)):
         group, _, subject = name.partition(":")
         was, now = (table[name][1] if name in table else None for table in (before, after))
+        if group == "variable" and subject == ALL:  # those that are gone say so themselves
+            new = set((now or "").split()).difference((was or "").split())
+            yield from (Reason(Kind.VARIABLE, one, "unset", "set") for one in sorted(new))
+            continue
         yield Reason(_kind(group, name, own, was, now), subject.removeprefix(PROJECT) or group, was, now)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
@@ -17,29 +18,33 @@ _OF_THREAD_POOL = ("apply_async", "_map_async", "imap", "imap_unordered")
 _told: set[type] = set()
 
 
-def install(current: ContextVar[Any]) -> None:
+Working = Callable[[Any], AbstractContextManager[None]]
+"""Within it this thread works for a watch."""
+
+
+def install(current: ContextVar[Any], working: Working) -> None:
     """Have all pools that were imported by now pass on what `current` says. Cheap where there is nothing new; called at every start."""
     if ThreadPoolExecutor not in _told:
         _told.add(ThreadPoolExecutor)
-        _pass_on(ThreadPoolExecutor, "submit", current)
+        _pass_on(ThreadPoolExecutor, "submit", current, working)
     pools = sys.modules.get("multiprocessing.pool")
     if pools is not None and pools.ThreadPool not in _told:
         _told.add(pools.ThreadPool)
         for name in _OF_THREAD_POOL:
-            _pass_on(pools.ThreadPool, name, current)
+            _pass_on(pools.ThreadPool, name, current, working)
 
 
-def _pass_on(pool: type, name: str, current: ContextVar[Any]) -> None:
+def _pass_on(pool: type, name: str, current: ContextVar[Any], working: Working) -> None:
     inner = getattr(pool, name)
 
     @wraps(inner)
     def told(self: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return inner(self, _watched(function, current), *args, **kwargs)
+        return inner(self, _watched(function, current, working), *args, **kwargs)
 
     setattr(pool, name, told)
 
 
-def _watched(function: Callable[..., Any], current: ContextVar[Any]) -> Callable[..., Any]:
+def _watched(function: Callable[..., Any], current: ContextVar[Any], working: Working) -> Callable[..., Any]:
     watch = current.get()
     if watch is None:
         return function
@@ -47,7 +52,8 @@ def _watched(function: Callable[..., Any], current: ContextVar[Any]) -> Callable
     def run(*args: Any, **kwargs: Any) -> Any:
         token = current.set(watch)
         try:
-            return function(*args, **kwargs)
+            with working(watch):
+                return function(*args, **kwargs)
         finally:
             current.reset(token)
 

@@ -11,20 +11,26 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from gpucache.fingerprint import Project
-from gpucache.memo import _audit, asking, by_name, children, handing_on
+from gpucache.fingerprint.project import stdlib_roots
+from gpucache.memo import _audit, asking, by_name, children, handing_on, native
 from gpucache.memo.frames import IMPORTLIB, is_ours
 from gpucache.memo.named_files import database_files, text_of
+from gpucache.memo.variables import ALL
 
 if TYPE_CHECKING:
     from gpucache.memo.watching import Watch
 
 active: list[Watch] = []
 """Of all threads."""
+
+_workers: dict[int, list[Watch]] = {}
+"""Who watches which threads, for what is heard of them later (native.py)."""
 
 current: ContextVar[Watch | None] = ContextVar("gpucache_watch", default=None)
 
@@ -44,7 +50,44 @@ def install() -> None:
                 asking.install(_asked, _opened)
                 by_name.install(_imported, _sought)
                 children.install(_before_fork, _in_child, _started)
-    handing_on.install(current)
+    handing_on.install(current, _working)
+    native.install(_opened_natively)
+
+
+def begin(watch: Watch) -> None:
+    """What this thread does from now on, and threads that begin, is this watch's."""
+    install()
+    with native.turn():
+        active.append(watch)
+        _workers.setdefault(threading.get_ident(), []).append(watch)
+    native.listen(on=True)
+
+
+def end(watch: Watch, thread: int) -> None:
+    """No more; `thread` is the one that began it."""
+    native.listen(on=False)
+    with native.turn():
+        active.remove(watch)
+        _leave(watch, thread)
+
+
+@contextmanager
+def _working(watch: Watch) -> Iterator[None]:
+    """A thread of a pool works for a watch."""
+    thread = threading.get_ident()
+    with native.turn():
+        _workers.setdefault(thread, []).append(watch)
+    try:
+        yield
+    finally:
+        with native.turn():
+            _leave(watch, thread)
+
+
+def _leave(watch: Watch, thread: int) -> None:
+    _workers[thread].remove(watch)
+    if not _workers[thread]:
+        del _workers[thread]
 
 
 def _watches() -> list[Watch]:
@@ -67,6 +110,25 @@ class _Environ(os._Environ):  # type: ignore[type-arg]  # noqa: SLF001  # generi
             _looked_up(os.fsdecode(key), sys._getframe(1))  # noqa: SLF001  # who asks is what is asked here
         return super().__getitem__(key)
 
+    def __iter__(self) -> Iterator[Any]:
+        if active:
+            _looked_up(ALL, sys._getframe(1))  # noqa: SLF001  # as above
+        return super().__iter__()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        _is_set(key)
+
+    def __delitem__(self, key: Any) -> None:
+        super().__delitem__(key)
+        _is_set(key)
+
+
+def _is_set(key: str | bytes) -> None:
+    if active:
+        for watch in _watches():
+            watch.set_variable(os.fsdecode(key))
+
 
 def _looked_up(name: str, frame: types.FrameType | None) -> None:
     at = frame
@@ -74,14 +136,14 @@ def _looked_up(name: str, frame: types.FrameType | None) -> None:
         at = at.f_back
     if at is None or frame is None or is_ours(at):
         return
-    if not _is_subscript(
-        frame
-    ):  # the whole environment is copied, for a subprocess perhaps: nobody says that this name is read
-        for watch in _watches():
-            watch.note(_WHOLE_ENVIRONMENT)
-        return
+    is_copy = name == ALL or not _is_subscript(frame)  # for a subprocess, perhaps: nobody says that this name is read
     for watch in _watches():
-        watch.read_variable(name, at)
+        if not is_copy:
+            watch.read_variable(name, at)
+        elif at.f_code.co_filename.startswith(stdlib_roots()):
+            watch.note(_WHOLE_ENVIRONMENT)
+        else:
+            watch.copied_variable(name, at)
 
 
 def _is_subscript(frame: types.FrameType) -> bool:
@@ -163,7 +225,13 @@ def _before_fork() -> None:
             watch.before_fork()
 
 
+def _opened_natively(thread: int, path: str, flags: int) -> None:
+    for watch in _workers.get(thread) or [watch for watch in active if watch.is_of(thread)]:
+        watch.opened_natively(path, flags)
+
+
 def _in_child() -> None:
+    native.in_child()
     for watch in active:
         watch.in_child()
 
@@ -172,15 +240,15 @@ def _started() -> None:
     """A process begins that is neither a fork nor subprocess's: multiprocessing's by spawn or forkserver, loky's."""
     if active:
         for watch in _watches():
-            watch.note(_SUBPROCESS)
+            watch.note(SUBPROCESS)
 
 
 # ---------------------------------------------------------------- audit events
 
-_SUBPROCESS = "it runs a subprocess, whose own reads are not seen"
+SUBPROCESS = "it runs a subprocess, whose own reads are not seen"
 
 _UNSEEN = {
-    **dict.fromkeys(("subprocess.Popen", "os.system", "os.posix_spawn"), _SUBPROCESS),
+    **dict.fromkeys(("subprocess.Popen", "os.system", "os.posix_spawn"), SUBPROCESS),
     "socket.connect": "it asks over the network, and what it is told is not seen",
 }
 _COMMANDS = {"subprocess.Popen": 1, "os.system": 0, "os.posix_spawn": 1}
@@ -211,7 +279,9 @@ def _tell(watch: Watch, event: str, arguments: tuple[Any, ...], frame: types.Fra
     if event in _UNSEEN:
         watch.note(_UNSEEN[event])
         if event in _COMMANDS:
-            watch.commanded(arguments[_COMMANDS[event]], arguments[2] if event == "subprocess.Popen" else None, frame)
+            is_popen = event == "subprocess.Popen"
+            directory, environment = (arguments[2], arguments[3]) if is_popen else (None, None)
+            watch.commanded(arguments[_COMMANDS[event]], directory, environment, frame)
         return
     if event in ("pickle.find_class", "import"):
         if is_ours(frame):  # a value out of the store, whose key has the code

@@ -21,6 +21,7 @@ from gpucache.events import Degraded, hooks
 from gpucache.fingerprint import Project, texts_from
 from gpucache.memo.key import Parts
 from gpucache.memo.questions import ASKED, ask
+from gpucache.memo.variables import ALL, names_now, value_of
 from gpucache.store import Record, Store
 
 TABLE = "inputs"  # store/remote/receiving.py knows it, too, and the first four fields of an Input
@@ -62,11 +63,7 @@ _decode = msgspec.msgpack.Decoder(list[list[Input]]).decode
 def look_at(kind: str, name: str, root: str) -> Input:
     """An input as it is now. What is not there, or can't be read, is an input as well: it may be there later."""
     if kind == "variable":
-        value = os.environ._data.get(os.environ.encodekey(name))  # type: ignore[attr-defined]  # noqa: SLF001  # unseen by the watch
-        if value is None:
-            return Input(kind, name, combine(b"unset"), "unset")
-        shown = "<not shown>" if _SECRET.search(name) else repr(os.environ.decodevalue(value))
-        return Input(kind, name, combine(b"value", value), shown)
+        return _variable(name)
     path = path_of(name, root)
     try:
         if kind in ASKED:
@@ -194,6 +191,17 @@ def _is_untouched(one: Input, root: str) -> bool:
         return stamp_of(_stat(path_of(one.name, root))) == one.stamp
     except OSError:
         return False
+
+
+def _variable(name: str) -> Input:
+    if name == ALL:
+        names = names_now()
+        return Input("variable", name, combine(b"names", *map(os.fsencode, names)), " ".join(names))
+    value = value_of(name)
+    if value is None:
+        return Input("variable", name, combine(b"unset"), "unset")
+    shown = "<not shown>" if _SECRET.search(name) else repr(value)
+    return Input("variable", name, combine(b"value", os.fsencode(value)), shown)
 
 
 def _file(name: str, path: str) -> Input:

@@ -12,13 +12,14 @@ import os
 import stat
 import sys
 import threading
+import time
 import types
 from collections.abc import Container, Iterable
 from contextvars import Token
 
 from gpucache.fingerprint import Project, file_of_module, name_of_file, texts_from
 from gpucache.fingerprint.project import stdlib_roots
-from gpucache.memo import asking, by_name, children, hearing
+from gpucache.memo import asking, by_name, children, hearing, native
 from gpucache.memo.children import Line, Told
 from gpucache.memo.commands import named_in
 from gpucache.memo.frames import is_incidental, is_known_code, is_ours, is_pythons
@@ -26,53 +27,14 @@ from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, p
 from gpucache.memo.named_files import files_named, given_files, is_source, texts_in
 from gpucache.memo.questions import ASKED, IN_CONTENT, PROGRAM, is_link
 from gpucache.memo.randomness import states, used_since
+from gpucache.memo.variables import ALL, counts_in_a_copy, inherited, says_how_to_run
 from gpucache.store import Store
-
-_HOW_TO_RUN = (
-    *(
-        "GPUCACHE_",
-        "PYTHON",
-        "LC_",
-        "OMP_",
-        "MKL_",
-        "OPENBLAS_",
-        "KMP_",
-        "GOTO_",
-        "NUMEXPR_",
-        "CUDA_",
-        "NVIDIA_",
-        "NCCL_",
-    ),
-    *("RAY_", "TORCH", "PYTORCH_", "TRITON_", "NPY_", "NUMPY_", "ARROW_", "POLARS_", "LD_", "XDG_", "DISPLAY", "MPL"),
-)
-_WHERE_TO_RUN = frozenset(
-    [
-        "PATH",
-        "LANG",
-        "LANGUAGE",
-        "TERM",
-        "COLUMNS",
-        "LINES",
-        "TMPDIR",
-        "TEMP",
-        "TMP",
-        "NO_COLOR",
-        "FORCE_COLOR",
-        "PWD",
-        "SHELL",
-        "USER",
-        "LOGNAME",
-        "TZ",
-    ]
-)
-"""Variables that a library may look up without the result depending on them. The project's own code counts whatever it reads."""
 
 _NO_CONTENT = ("/proc/", "/sys/")
 _DEVICES, _MEMORY = "/dev/", "/dev/shm/"  # noqa: S108  # the second has files like any other
 
 _PROGRAMS = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
 
-_starting = threading.Lock()
 _project = Project()
 _by_code: dict[types.CodeType, dict[tuple[str, str], tuple[Input, str]]] = {}
 _generations: dict[types.CodeType, int] = {}
@@ -110,7 +72,11 @@ class Watch:
         self._inputs: dict[tuple[str, str], Input] = {}
         self._made: set[str] = set()
         self._added_to: set[str] = set()
+        self._set: set[str] = set()
+        self._copied: dict[tuple[str, str], Input] = {}
+        self._has_commanded = False
         self._unproven: Input | None = None
+        self._native: dict[str, str] = {}  # kinds of inputs by absolute path
         self._maybe = files_named(texts_in(arguments), path_texts)
         self._lock = threading.Lock()
         self._token: Token[Watch | None] | None = None
@@ -121,26 +87,29 @@ class Watch:
 
     def start(self) -> Watch:
         """Begin to watch this context."""
-        hearing.install()
         self._threads = frozenset(sys._current_frames())  # noqa: SLF001  # the only list of all threads, native ones too
         self._random = states()
         self._directory = _here()
         self._import_path = list(sys.path)
+        self._lost = native.lost()
+        self._began_at_ns, self._thread = time.time_ns(), threading.get_ident()
         if children.are_there():
             self.note("processes are there that began before it: what they read for it is not seen")
+        hearing.begin(self)
         self._token = hearing.current.set(self)
-        with _starting:
-            hearing.active.append(self)
         return self
 
     def stop(self) -> None:
         """End it; what was read counts for the body around, too."""
-        with _starting:
-            hearing.active.remove(self)
+        hearing.end(self, self._thread)
         if self._token is not None:
             hearing.current.reset(self._token)
             self._token = None
         self._hear_children()
+        for path, kind in self._native.items():
+            self._count_native(path, kind)
+        if native.lost() != self._lost:
+            self._unproven = Input("file", "one of the files that it opened (too many for all to be noted)", b"", "")
         if self._line is not None and not self._line.is_childs:
             self._line.close()
             self._line = None
@@ -157,6 +126,8 @@ class Watch:
     def inputs(self) -> list[Input]:
         """What was read, each as it was when it was first read."""
         found = dict(self._inputs)
+        if not self._has_commanded:  # else the copy of the environment was most likely made for the program
+            found = {**self._copied, **found}
         for path in self._maybe:
             place = "file", self._name(path)
             if place not in found and not self._is_passed_over(path):
@@ -248,8 +219,22 @@ class Watch:
     def read_variable(self, name: str, frame: types.FrameType) -> None:
         """A variable was looked up."""
         by_project = _project.has_file(frame.f_code.co_filename)
-        if (by_project or not (name in _WHERE_TO_RUN or name.startswith(_HOW_TO_RUN))) and not is_incidental(frame):
+        if name not in self._set and (by_project or not says_how_to_run(name)) and not is_incidental(frame):
             self._note("variable", name, frame)
+
+    def copied_variable(self, name: str, frame: types.FrameType) -> None:
+        """A variable, or the list of them all, was read by who reads all of them; what that is for, the end will show."""
+        if is_incidental(frame) or not (name == ALL or counts_in_a_copy(name)):
+            return
+        place = "variable", name
+        # The list has what the body itself has set, and no other process will find it so.
+        if name not in self._set and place not in self._copied and not (name == ALL and self._set):
+            self._copied[place] = look_at(*place, self._root)
+
+    def set_variable(self, name: str) -> None:
+        """The body sets a variable, or removes it: what it finds there later is its own, unless it has looked before."""
+        if ("variable", name) not in self._inputs:
+            self._set.add(name)
 
     def found_by_name(self, module: str, name: str, frame: types.FrameType) -> None:
         """Data named code of a module: a pickle its class, a configuration its function. No code leads there that the key has.
@@ -275,11 +260,15 @@ class Watch:
         if sys.path != self._import_path or not is_known_code(frame) or ("file", file) in self._inputs:
             self.found_by_name(module, "", frame)
 
-    def commanded(self, command: object, directory: object, frame: types.FrameType) -> None:
+    def commanded(self, command: object, directory: object, environment: object, frame: types.FrameType) -> None:
         """A program was started: what its command line names, it may read."""
         if is_incidental(frame):
             return
+        self._has_commanded = True
         named = named_in(command, directory)
+        for name in inherited(named.variables, environment):
+            if name not in self._set:
+                self._note("variable", name, frame)
         for path in named.files:
             if _is_installed_program(path):
                 continue
@@ -310,10 +299,39 @@ class Watch:
                 self._added_to.add(os.path.abspath(path))
             self._tell_parent(Told(added_to=os.path.abspath(path)))
 
+    def opened_natively(self, path: str, flags: int) -> None:
+        """Native code has opened a file, some time ago."""
+        path, access = os.path.abspath(path), flags & os.O_ACCMODE
+        if native.is_librarys(path, self._root):
+            return
+        if access == os.O_RDONLY:
+            self._native.setdefault(path, "listing" if flags & os.O_DIRECTORY else "file")
+        elif flags & (os.O_TRUNC | os.O_EXCL):
+            self.made(path)
+        elif access == os.O_RDWR:
+            self.touched(path)
+        else:
+            self._added_to.add(path)
+
+    def _count_native(self, path: str, kind: str) -> None:
+        """Count what native code has read: as it is now, unless someone else has changed it meanwhile."""
+        place = kind, self._name(path)
+        if place in self._inputs or is_source(path) or self._is_passed_over(path) or not os.path.exists(path):
+            return
+        one = look_at(*place, self._root)
+        self.add((one,))
+        for code in self._keepers:
+            _by_code.setdefault(code, {})[place] = one, self._root
+        if kind == "file" and os.stat(path).st_mtime_ns > self._began_at_ns and hearing.SUBPROCESS not in self.notes:
+            self._unproven = one
+
     def made(self, path: str) -> None:
         """A file or a directory is written."""
         place = os.path.abspath(path)
         if place not in self._made:
+            native.give_out()
+            if place in self._native:  # read before, as it still is
+                self._count_native(place, self._native.pop(place))
             with self._lock:
                 self._made.add(place)
             self._tell_parent(Told(made=place))

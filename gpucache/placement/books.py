@@ -136,10 +136,33 @@ class Books:
             return f"no GPU of model {' or '.join(demand.models)}"
         fitting = self.fitting(node, demand)
         if len(fitting) < demand.gpu_count:
-            return "too few GPUs with room"
+            return self._short_of_gpus(node, demand)
         if demand.joined and largest_group(fitting, self.nodes[node].islands) < demand.gpu_count:
             return "too few GPUs with room on one island"
         return None
+
+    def _short_of_gpus(self, node: int, demand: Demand) -> str:
+        """The limit that leaves too few of a node's GPUs: how many there are, then health, then share, then memory."""
+        count, first = demand.gpu_count, self.gpu_first[node]
+        gpus = [
+            first + index
+            for index, gpu in enumerate(self.nodes[node].gpus)
+            if not demand.models or gpu.model in demand.models
+        ]
+        if len(gpus) < count:
+            return "too few GPUs" + (f" of model {' or '.join(demand.models)}" if demand.models else "")
+        gpus = [gpu for gpu in gpus if gpu not in self.out]
+        if len(gpus) < count:
+            return "too few GPUs in service"
+        gpus = [gpu for gpu in gpus if self.share_left[gpu] >= demand.share_milli]
+        if len(gpus) < count:
+            return (
+                "too few whole GPUs left"
+                if demand.share_milli == MILLI
+                else "too few GPUs with enough of their share left"
+            )
+        gpus = [gpu for gpu in gpus if self.bytes_left[gpu] + self.foreign[gpu] >= self.bytes_on(gpu, demand)]
+        return "too little GPU memory left" + (" beside what others use" if len(gpus) >= count else "")
 
     def crosses(self, node: int, demand: Demand) -> bool:
         """Whether the GPUs that a demand would have on a node that it fits are on several islands."""

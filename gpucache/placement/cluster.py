@@ -8,34 +8,35 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import chain
 
 from gpucache.placement import _scores, choice
 from gpucache.placement.books import Books
-from gpucache.placement.gangs import as_one
+from gpucache.placement.gangs import as_one, why_no_gang
 from gpucache.placement.integrity import check
-from gpucache.placement.model import LARGEST_BYTES, Demand, Node, Placement, Room
+from gpucache.placement.model import (
+    LARGEST_BYTES,
+    Demand,
+    Node,
+    Placement,
+    Room,
+    a_demand,
+    demands_of,
+    distinct,
+    texts_of,
+    uuids_of,
+)
 from gpucache.placement.neighbours import Neighbours
-from gpucache.placement.policies import BY_NAME, PACKED_POPULAR_PERCENT, Fgd, Packed, Policy, by_name
+from gpucache.placement.policies import BY_NAME, PACKED_POPULAR_PERCENT, Fgd, Packed, Policy, by_name, compiled_name
 from gpucache.placement.reasons import why_never, why_not_now
-from gpucache.placement.shapes import POPULAR_PERCENT, PRIOR, Shape, fragment, popular_shapes
+from gpucache.placement.shapes import POPULAR_PERCENT, PRIOR, Shape, counted, fragment, popular_shapes
+from gpucache.placement.snapshot import Snapshot, gone_from, holds_told, is_free_for
 
 LEARN_FROM = 64
 """Demands seen before a cluster that was told nothing expects more like them; again at every doubling."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All that a cluster knows beside its nodes."""
-
-    placements: tuple[Placement, ...]
-    foreign_bytes: Mapping[str, int]
-    next_id: int
-    decisions: int
-    asked: Mapping[Demand, int]
-    shapes: tuple[Shape, ...]
 
 
 class Cluster:
@@ -43,38 +44,36 @@ class Cluster:
 
     Args:
         nodes: Their names must differ.
-        policy: A name (see policies.BY_NAME), or a function that scores a place.
+        policy: A name (see policies.BY_NAME), or a function that scores a place, given the Room on a node, the Demand, and the
+            indices of the GPUs considered (policies.Policy).
         expected: The demands that are to come, or like those that are, with their numbers: what `fgd` and `packed` weigh.
             Without them they learn from what is asked.
         compiled: False has the policy's Python version choose: slow, and the same places.
 
     Raises:
-        ValueError: Two nodes or GPUs of one name, a negative size, an unknown policy.
+        ValueError: Two nodes or GPUs of one name, an unknown policy, something else where nodes or demands go.
     """
 
     def __init__(
         self,
-        nodes: Sequence[Node],
+        nodes: Iterable[Node],
         policy: str | Policy = "packed",
         *,
         expected: Iterable[Demand] | Mapping[Demand, int] = (),
         compiled: bool = True,
     ) -> None:
-        if not all(isinstance(node, Node) for node in nodes):
-            raise ValueError(f"nodes={nodes!r} must be Node records")
-        _refuse_repeated("nodes", [node.name for node in nodes])
+        nodes = distinct(nodes)
         self._books = Books(nodes)
         self._index = {node.name: index for index, node in enumerate(nodes)}
-        self._uuids = [tuple(gpu.uuid or f"{node.name}/{i}" for i, gpu in enumerate(node.gpus)) for node in nodes]
-        named = [uuid for uuids in self._uuids for uuid in uuids]
-        _refuse_repeated("GPUs", named)
-        self._gpu_index = {uuid: index for index, uuid in enumerate(named)}
+        self._uuids = [uuids_of(node) for node in nodes]
+        self._gpu_index = {uuid: index for index, uuid in enumerate(chain.from_iterable(self._uuids))}
         self._placements: dict[int, Placement] = {}
         self._neighbours = Neighbours()
         self._has_islands = any(node.islands for node in nodes)
         self._next, self._decisions = 1, 0
+        self._is_choosing = False
         self._given, self._compiled = by_name(policy), compiled
-        self._asked: Counter[Demand] = Counter(expected)
+        self._asked = counted(expected)
         self._learns = isinstance(policy, str) and policy in {"fgd", "packed"} and not self._asked
         self._shapes = self._expected() if self._asked else PRIOR
         self._chooser = self._make_chooser()
@@ -83,10 +82,10 @@ class Cluster:
         """Take the best place for a demand; None if it fits nowhere now (why_not() says what is short).
 
         Raises:
-            ValueError: The demand is a gang; place_gang() places those.
+            ValueError: It is no demand, or a gang; place_gang() places those.
             PolicyFailed: The policy raised, or gave no number.
         """
-        if demand.gang != 1:
+        if a_demand(demand).gang != 1:
             raise ValueError(f"a gang of {demand.gang} is placed by place_gang(), all or nothing")
         place = self._choose(demand)
         self._decisions += 1
@@ -100,13 +99,18 @@ class Cluster:
         self._take(placement)
         return placement
 
-    def place_many(self, demands: Sequence[Demand], *, all_or_nothing: bool = False) -> list[Placement | None]:
+    def place_many(self, demands: Iterable[Demand], *, all_or_nothing: bool = False) -> list[Placement | None]:
         """Place several, higher priorities first, in their order; the answers are in the order of the demands.
 
         Args:
             demands: None of them a gang.
             all_or_nothing: Place them all, or have the cluster as it was and only None in the answer.
+
+        Raises:
+            ValueError: Something is no demand, or a gang; nothing was placed.
+            PolicyFailed: The policy raised, or gave no number; nothing was placed.
         """
+        demands = demands_of(demands)
         answers: list[Placement | None] = [None] * len(demands)
         before, tried = (self._next, self._decisions, self._shapes, self._chooser), list[Demand]()
         try:
@@ -115,7 +119,7 @@ class Cluster:
                 tried.append(demands[index])
                 if all_or_nothing and answers[index] is None:
                     break
-        except Exception:
+        except BaseException:  # an interrupt, too
             self._undo(answers, before, tried)
             raise
         if all_or_nothing and None in answers:
@@ -125,11 +129,11 @@ class Cluster:
 
     def place_gang(self, demand: Demand) -> tuple[Placement, ...] | None:
         """Place all members of a gang, or none (None): on one island of GPUs if one has room for all of them, else one by one."""
-        whole = as_one(demand) if self._has_islands else None
+        whole = as_one(a_demand(demand)) if self._has_islands else None
         place = None if whole is None else self._choose(whole)
         if place is not None:
             return self._place_side_by_side(demand, *place)
-        members = self.place_many([replace(demand, gang=1)] * demand.gang, all_or_nothing=True)
+        members = self.place_many([replace(a_demand(demand), gang=1)] * demand.gang, all_or_nothing=True)
         placed = tuple(member for member in members if member is not None)
         return placed if len(placed) == demand.gang else None
 
@@ -197,8 +201,10 @@ class Cluster:
 
         Raises:
             KeyError: There is no GPU of that uuid here; nothing changed.
-            ValueError: Negative or absurd; nothing changed.
+            ValueError: Negative or absurd, or no mapping; nothing changed.
         """
+        if not isinstance(foreign_bytes, Mapping):
+            raise ValueError(f"foreign_bytes={foreign_bytes!r} must map GPU uuids to bytes")  # noqa: TRY004 - as all bad amounts
         for uuid, nbytes in foreign_bytes.items():
             if uuid not in self._gpu_index:
                 raise KeyError(f"no GPU {uuid!r} on this cluster")
@@ -206,36 +212,33 @@ class Cluster:
                 raise ValueError(f"GPU {uuid!r}: {nbytes} bytes used by others is no size")
         for uuid, nbytes in foreign_bytes.items():
             self._books.set_foreign(self._gpu_index[uuid], int(nbytes))
-        for index in range(len(self._index)):
-            self._books.version[index] += 1
+            self._touch(self._gpu_index[uuid])
 
     def set_holds(self, node: str, names: Iterable[str]) -> None:
         """Say which residents and artifacts a node holds now.
 
         Raises:
             KeyError: There is no such node; nothing changed.
-            ValueError: A string instead of several; nothing changed.
+            ValueError: A string instead of several, or something that is no text; nothing changed.
         """
-        if isinstance(names, str):
-            raise ValueError(f"names={names!r} is one string; give a list of names")  # noqa: TRY004 - as all bad amounts
         index = self._node(node)
-        self._books.holds[index] = frozenset(names)
+        self._books.holds[index] = frozenset(texts_of(f"node {node!r}", "names", names))
         self._books.version[index] += 1
 
     def why_not(self, demand: Demand) -> str | None:
         """Why a demand fits nowhere: which limit, on how many nodes, and what is nearest; None if it fits somewhere now."""
-        if demand.gang > 1:
-            return self._why_no_gang(demand)
+        if a_demand(demand).gang > 1:
+            return why_no_gang(self, demand)
         with self._kept_apart(demand):
             return why_not_now(self._books, demand)
 
     def never_fits(self, demand: Demand) -> str | None:
         """Why a demand would not fit if the cluster were empty, with the largest that would; None if it would."""
-        return why_never(self._books, demand)
+        return why_never(self._books, a_demand(demand))
 
     def ever_fits(self, demand: Demand) -> bool:
         """Whether the demand would fit on this cluster if it were empty."""
-        return why_never(self._books, demand) is None
+        return why_never(self._books, a_demand(demand)) is None
 
     def rooms(self) -> tuple[Room, ...]:
         """What is left on each node."""
@@ -256,31 +259,43 @@ class Cluster:
     def snapshot(self) -> Snapshot:
         """All there is to know beside the nodes: restore() makes a cluster that goes on in the same way."""
         foreign = {uuid: self._books.foreign[gpu] for uuid, gpu in self._gpu_index.items() if self._books.foreign[gpu]}
-        placements = tuple(self._placements.values())
-        return Snapshot(placements, foreign, self._next, self._decisions, dict(self._asked), self._shapes)
+        return Snapshot(
+            placements=tuple(self._placements.values()),
+            foreign_bytes=foreign,
+            next_id=self._next,
+            decisions=self._decisions,
+            asked=dict(self._asked),
+            shapes=self._shapes,
+            holds=holds_told(self._books),
+            closed={self._books.nodes[node].name: why for node, why in self._books.closed.items()},
+            out=frozenset(uuid for uuid, gpu in self._gpu_index.items() if gpu in self._books.out),
+            gone=gone_from(self._books),
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Be as when the snapshot was taken, of this cluster or one of the same nodes. Nodes that are gone stay gone.
+        """Be as when the snapshot was taken, of this cluster or one of the same nodes.
+
+        What is out of service or gone now stays so as well.
 
         Raises:
             KeyError: It names a node or GPU that is not here; nothing changed.
-            ValueError: Its placements take more than there is; nothing changed.
+            ValueError: Its placements take more than there is, or it is no snapshot; nothing changed.
         """
-        fresh = Cluster(self._books.nodes, self._given, compiled=self._compiled)
-        fresh._books.holds = list(self._books.holds)
-        fresh._books.alive[:] = self._books.alive
-        fresh._books.closed = dict(self._books.closed)
+        if not isinstance(snapshot, Snapshot):
+            raise ValueError(f"{snapshot!r} is no Snapshot")  # noqa: TRY004 - as all bad amounts
+        now, fresh = self.snapshot(), Cluster(self._books.nodes, self._given, compiled=self._compiled)
         for placement in snapshot.placements:
-            node = fresh._there(placement.node)
-            fits = set(fresh._books.fitting(node, placement.demand))
-            if not fits.issuperset(placement.gpu_indices) or placement.id in fresh._placements:
-                raise ValueError(f"placement {placement.id} takes what is not there or taken already: {placement}")
-            fresh._take(placement)
-            if min(fresh._books.cpu_left[node], fresh._books.memory_left[node]) < 0:
-                raise ValueError(f"placement {placement.id} takes more CPUs or memory than node {placement.node!r} has")
+            self._there(placement.node)
+            fresh._retake(placement)
+        if snapshot.next_id <= max(fresh._placements, default=0):
+            raise ValueError(f"the next placement of the snapshot would be {snapshot.next_id}, which is taken")
         fresh.observe(snapshot.foreign_bytes)
-        for gpu in self._books.out:
-            fresh._books.set_out(gpu, out=True)
+        for name, holds in snapshot.holds.items():
+            fresh.set_holds(name, holds)
+        for name, why in ({**snapshot.closed, **now.closed} | dict.fromkeys(snapshot.out | now.out, "")).items():
+            fresh.set_out_of_service(name, why)
+        for name in snapshot.gone | now.gone:
+            fresh.remove_node(name)
         self._books, self._placements, self._neighbours = fresh._books, fresh._placements, fresh._neighbours
         self._next, self._decisions = snapshot.next_id, snapshot.decisions
         self._asked, self._shapes = Counter(snapshot.asked), snapshot.shapes
@@ -291,10 +306,16 @@ class Cluster:
         check(self._books, ((self._index[each.node], each) for each in self._placements.values()))
 
     def _choose(self, demand: Demand) -> choice.Place | None:
-        if demand.label or demand.apart:
-            with self._kept_apart(demand):
-                return self._chooser.choose(demand, self._decisions)
-        return self._chooser.choose(demand, self._decisions)
+        if self._is_choosing:
+            raise RuntimeError("a policy is asked where to place something; it can't place anything itself")
+        self._is_choosing = True
+        try:
+            if demand.label or demand.apart:
+                with self._kept_apart(demand):
+                    return self._chooser.choose(demand, self._decisions)
+            return self._chooser.choose(demand, self._decisions)
+        finally:
+            self._is_choosing = False
 
     def _place_side_by_side(self, gang: Demand, node: int, gpus: tuple[int, ...]) -> tuple[Placement, ...]:
         member, each, placed = replace(gang, gang=1), gang.gpu_count, list[Placement]()
@@ -327,9 +348,22 @@ class Cluster:
         self._neighbours.take(node, placement.demand)
         self._placements[placement.id] = placement
 
+    def _retake(self, placement: Placement) -> None:
+        """Take a place that was had before. Raises KeyError or ValueError if it is not there."""
+        node = self._node(placement.node)
+        if placement.id in self._placements or not is_free_for(self._books, node, self._uuids[node], placement):
+            raise ValueError(f"placement {placement.id} takes what is not there or taken already: {placement}")
+        self._take(placement)
+        if min(self._books.cpu_left[node], self._books.memory_left[node]) < 0:
+            raise ValueError(f"placement {placement.id} takes more CPUs or memory than node {placement.node!r} has")
+
     def _set_out(self, uuid: str, *, out: bool) -> None:
         gpu = self._gpu_index[uuid]
         self._books.set_out(gpu, out=out)
+        self._touch(gpu)
+
+    def _touch(self, gpu: int) -> None:
+        """Something of the node of a GPU has changed: scores of it are stale."""
         self._books.version[bisect_right(self._books.gpu_first, gpu) - 1] += 1
 
     def _make_chooser(self) -> choice.Chooser | _scores.Chooser:
@@ -338,9 +372,7 @@ class Cluster:
             policy = Fgd(self._shapes)
         elif policy is BY_NAME["packed"]:
             policy = Packed(self._shapes, self._books.nodes)
-        code = getattr(policy, "code", None) or next(
-            (name for name in _scores.CODES if BY_NAME.get(name) is policy), None
-        )
+        code = compiled_name(policy)
         if not self._compiled or code is None:
             return choice.Chooser(self._books, policy)
         return _scores.Chooser(self._books, policy, code)
@@ -377,21 +409,6 @@ class Cluster:
             self._asked.subtract(tried)
             self._asked = +self._asked
 
-    def _why_no_gang(self, demand: Demand) -> str | None:
-        never = why_never(self._books, demand)
-        if never is not None:
-            return never
-        before, placed, member = self.snapshot(), 0, replace(demand, gang=1)
-        try:
-            if self.place_gang(demand) is not None:
-                return None
-            while placed < demand.gang and self.place(member) is not None:
-                placed += 1
-            with self._kept_apart(member):
-                return f"{placed} of {demand.gang} members of the gang fit; then {why_not_now(self._books, member)}"
-        finally:
-            self.restore(before)
-
     def _there(self, name: str) -> int:
         node = self._node(name)
         if not self._books.alive[node] and node not in self._books.closed:
@@ -402,9 +419,3 @@ class Cluster:
         if name not in self._index:
             raise KeyError(f"no node {name!r} on this cluster")
         return self._index[name]
-
-
-def _refuse_repeated(what: str, names: Sequence[str]) -> None:
-    twice = sorted(name for name, times in Counter(names).items() if times > 1)
-    if twice:
-        raise ValueError(f"{what} must have names of their own; {', '.join(twice)} came twice")

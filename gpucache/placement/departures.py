@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpucache.errors import BadTable
 from gpucache.placement.cluster import Cluster
-from gpucache.placement.model import MILLI, Placement
+from gpucache.placement.model import MILLI, Demand, Placement
 from gpucache.placement.openb import Task
 
 
@@ -54,7 +55,7 @@ def replay_with_departures(cluster: Cluster, tasks: Sequence[Task], *, backfill:
     fits = {demand: cluster.ever_fits(demand) for demand in {task.demand for task in tasks}}
     possible = [task for task in coming if fits[task.demand]]
     there_is = MILLI * sum(len(room.share_milli) for room in cluster.rooms())
-    waiting: list[Task] = []
+    waiting = _Queue()
     ending: list[tuple[int, int, Placement]] = []
     waits: list[int] = []
     share_seconds, arrived, now = 0, 0, 0
@@ -65,11 +66,11 @@ def replay_with_departures(cluster: Cluster, tasks: Sequence[Task], *, backfill:
         now = min(moments)
         while ending and ending[0][0] <= now:
             cluster.release(heapq.heappop(ending)[2])
+            waiting.try_all_again()
         while arrived < len(possible) and (possible[arrived].arrives_s or 0) <= now:
-            waiting.append(possible[arrived])
+            waiting.add(possible[arrived])
             arrived += 1
-        started = _start(cluster, waiting, backfill=backfill)
-        for task, placement in started:
+        for task, placement in waiting.start(cluster, backfill=backfill):
             waits.append(now - (task.arrives_s or 0))
             share_seconds += task.gpu_milli * (task.takes_s or 0)
             heapq.heappush(ending, (now + (task.takes_s or 0), placement.id, placement))
@@ -87,20 +88,40 @@ def replay_with_departures(cluster: Cluster, tasks: Sequence[Task], *, backfill:
     )
 
 
-def _start(cluster: Cluster, waiting: list[Task], *, backfill: bool) -> list[tuple[Task, Placement]]:
-    """Place what can be placed now, and take it off the queue. A kind that did not fit is not tried twice."""
-    started: list[tuple[Task, Placement]] = []
-    still: list[Task] = []
-    refused = set()
-    for index, task in enumerate(waiting):
-        placement = None if task.demand in refused else cluster.place(task.demand)
-        if placement is not None:
-            started.append((task, placement))
-            continue
-        refused.add(task.demand)
-        still.append(task)
-        if not backfill:
-            still += waiting[index + 1 :]
-            break
-    waiting[:] = still
-    return started
+class _Queue:
+    """Those who wait, by kind of demand: a kind that did not fit is not tried again before something is released."""
+
+    def __init__(self) -> None:
+        self._by_kind: dict[Demand, deque[tuple[int, Task]]] = {}
+        self._refused: set[Demand] = set()
+        self._count = 0
+
+    def add(self, task: Task) -> None:
+        """Behind all others."""
+        self._by_kind.setdefault(task.demand, deque()).append((self._count, task))
+        self._count += 1
+
+    def try_all_again(self) -> None:
+        """Something was released."""
+        self._refused.clear()
+
+    def start(self, cluster: Cluster, *, backfill: bool) -> list[tuple[Task, Placement]]:
+        """Place what can be placed now, first come first served, and take it off the queue."""
+        started: list[tuple[Task, Placement]] = []
+        heads = [(waiting[0][0], demand) for demand, waiting in self._by_kind.items()]
+        heapq.heapify(heads)
+        while heads:
+            _, demand = heapq.heappop(heads)
+            placement = None if demand in self._refused else cluster.place(demand)
+            if placement is None:
+                self._refused.add(demand)
+                if not backfill:
+                    break
+                continue
+            waiting = self._by_kind[demand]
+            started.append((waiting.popleft()[1], placement))
+            if waiting:
+                heapq.heappush(heads, (waiting[0][0], demand))
+            else:
+                del self._by_kind[demand]
+        return started

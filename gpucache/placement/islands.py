@@ -35,10 +35,13 @@ def largest_group(fitting: Sequence[int], islands: Sequence[Sequence[int]]) -> i
 
 
 def island_of_each(count: int, islands: Sequence[Sequence[int]]) -> list[int]:
-    """The number of the island of each of so many GPUs: 0 for all without islands; those on none have numbers of their own."""
+    """The number of the island of each of so many GPUs: 0 for all without islands; those on none have numbers of their own.
+
+    All numbers are below `count`: the compiled chooser has so much room, and islands without a GPU get none.
+    """
     numbers = [0] * count
     alone = [index for index in range(count) if not any(index in island for island in islands)] if islands else []
-    for number, group in enumerate([*islands, *([index] for index in alone)]):
+    for number, group in enumerate([*filter(None, islands), *([index] for index in alone)]):
         for index in group:
             numbers[index] = number
     return numbers

@@ -81,12 +81,17 @@ def estimate(seen: Sequence[Observation], input_bytes: int, device_bytes: int) -
     if len(well) < ENOUGH:
         return Estimate(None, None, f"{len(well)} calls were measured, and {ENOUGH} are needed: the whole device")
     like = [one for one in well if _alike(one.input_bytes, input_bytes)]
+    sizes = "of like size"
     if len(like) < ENOUGH:
+        sizes = "of the sizes nearest to it"
         like = sorted(well, key=lambda one: _distance(one.input_bytes, input_bytes))[:ENOUGH]
     power = growth(well)
     high_bytes = _quantile([_grown(one, input_bytes, power) for one in like])
     wanted_bytes = high_bytes + max(MARGIN_MIN_BYTES, math.ceil(high_bytes * MARGIN))
-    why = f"{len(like)} calls of like size took at most {high_bytes:,} bytes, grown by size to the power {power:.2f}"
+    why = (
+        f"{len(like)} calls {sizes} took {max(one.peak_bytes for one in like):,} bytes at most, which is {high_bytes:,} grown to "
+        f"this size (to the power {power:.2f}); the rest is margin"
+    )
     raised_bytes = _raised(seen, input_bytes)
     if raised_bytes > wanted_bytes:
         wanted_bytes = raised_bytes

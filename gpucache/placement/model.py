@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from numbers import Real
+from operator import index
 
 MILLI = 1000
 """CPUs and GPU shares are counted in thousandths, as whole numbers: a tenth ten times is exactly all of a GPU."""
@@ -29,6 +32,12 @@ class Gpu:
     model: str = ""
     uuid: str = ""
 
+    def __post_init__(self) -> None:
+        _refuse_no_text("a GPU", model=self.model, uuid=self.uuid)
+        _refuse_parts("a GPU", memory_bytes=self.memory_bytes)
+        if not 0 <= self.memory_bytes <= LARGEST_BYTES:
+            raise ValueError(f"memory_bytes={self.memory_bytes} of a GPU is a negative or absurd size")
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -51,19 +60,18 @@ class Node:
         if not self.name:
             raise ValueError("a node's name is a text of at least one character")
         _refuse_others(self.name, self.gpus)
-        _refuse_numbers(f"node {self.name!r}", cpus=self.cpus)
-        amounts = (self.memory_bytes, *(gpu.memory_bytes for gpu in self.gpus))
-        _refuse_parts(f"node {self.name!r}", memory_bytes=self.memory_bytes)
-        for gpu in self.gpus:
-            _refuse_parts(f"a GPU of node {self.name!r}", memory_bytes=gpu.memory_bytes)
-        _refuse_text(f"node {self.name!r}", holds=self.holds)
-        if not all(0 <= amount <= LARGEST_BYTES for amount in amounts) or not 0 <= self.cpus <= LARGEST_CPUS:
-            raise ValueError(f"node {self.name!r} has a negative or absurd size: {self}")
-        joined = [index for island in self.islands for index in island]
-        if len(set(joined)) != len(joined) or not all(0 <= index < len(self.gpus) for index in joined):
+        if len(self.gpus) > LARGEST_GPUS:
             raise ValueError(
-                f"node {self.name!r} has {len(self.gpus)} GPUs; islands={self.islands} must name each once at most"
+                f"node {self.name!r} has {len(self.gpus):,} GPUs, an absurd number: {LARGEST_GPUS:,} at most"
             )
+        _refuse_numbers(f"node {self.name!r}", cpus=self.cpus)
+        _refuse_parts(f"node {self.name!r}", memory_bytes=self.memory_bytes)
+        if not 0 <= self.memory_bytes <= LARGEST_BYTES or not 0 <= self.cpus <= LARGEST_CPUS:
+            raise ValueError(f"node {self.name!r} has a negative or absurd size: {self}")
+        # Tuples of its own: a list that its maker changes later would change the node, but not the books.
+        object.__setattr__(self, "gpus", tuple(self.gpus))
+        object.__setattr__(self, "holds", frozenset(texts_of(f"node {self.name!r}", "holds", self.holds)))
+        object.__setattr__(self, "islands", _islands(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +104,8 @@ class Demand:
     priority: int = 0
 
     def __post_init__(self) -> None:
-        _refuse_text("a demand", models=self.models, near=self.near, apart=self.apart)
         for several in ("models", "near", "apart"):  # lists are taken, and can't be hashed
-            object.__setattr__(self, several, tuple(getattr(self, several)))
+            object.__setattr__(self, several, texts_of("a demand", several, getattr(self, several)))
         _refuse_no_text("a demand", label=self.label)
         if self.joined not in (True, False):
             raise ValueError(f"joined={self.joined!r} of a demand must be True or False")
@@ -132,8 +139,8 @@ class Demand:
 
     @property
     def cpu_milli(self) -> int:
-        """CPUs in thousandths."""
-        return round(self.cpus * MILLI)
+        """CPUs in thousandths; one at least where it asks for any, or a million of the smallest would take nothing."""
+        return max(round(self.cpus * MILLI), int(self.cpus > 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +187,65 @@ class Room:
         return tuple(share / MILLI for share in self.share_milli)
 
 
-def _refuse_text(whose: str, **names: object) -> None:
-    """One string where several names go: its letters would be taken for names, and "A10" for a part of "A100"."""
-    for field_name, given in names.items():
-        if isinstance(given, str):
-            raise ValueError(f"{field_name}={given!r} of {whose} is one string; give a tuple: ({given!r},)")  # noqa: TRY004 - as all bad amounts
-        if not isinstance(given, Iterable) or not all(isinstance(name, str) for name in given):
-            raise ValueError(f"{field_name}={given!r} of {whose} must be several texts")
+def distinct(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """Nodes whose names differ, and whose GPUs' do.
+
+    Raises:
+        ValueError: They don't, or something is no node.
+    """
+    if isinstance(nodes, Node) or not isinstance(nodes, Iterable):
+        raise ValueError(f"nodes={nodes!r} must be several Node records")  # noqa: TRY004 - as all bad amounts
+    known = tuple(nodes)
+    if not all(isinstance(node, Node) for node in known):
+        raise ValueError(f"nodes={nodes!r} must be Node records")
+    _refuse_repeated("nodes", [node.name for node in known])
+    _refuse_repeated("GPUs", [uuid for node in known for uuid in uuids_of(node)])
+    return known
+
+
+def uuids_of(node: Node) -> tuple[str, ...]:
+    """The names of a node's GPUs: their own, or made from the node's."""
+    return tuple(gpu.uuid or f"{node.name}/{place}" for place, gpu in enumerate(node.gpus))
+
+
+def a_demand(given: object) -> Demand:
+    """The same. Raises ValueError if it is something else."""
+    if not isinstance(given, Demand):
+        raise ValueError(f"{given!r} is no Demand")  # noqa: TRY004 - as all bad amounts
+    return given
+
+
+def demands_of(given: Iterable[Demand]) -> list[Demand]:
+    """Several demands. Raises ValueError if something is none."""
+    if isinstance(given, Demand) or not isinstance(given, Iterable):
+        raise ValueError(f"{given!r} is not several demands")  # noqa: TRY004 - as all bad amounts
+    return [a_demand(demand) for demand in given]
+
+
+def texts_of(whose: str, field_name: str, given: object) -> tuple[str, ...]:
+    """Several names. One string is refused: its letters would be taken for names, and "A10" for a part of "A100"."""
+    if isinstance(given, str):
+        raise ValueError(f"{field_name}={given!r} of {whose} is one string; give a tuple: ({given!r},)")  # noqa: TRY004 - as all bad amounts
+    if not isinstance(given, Iterable):
+        raise ValueError(f"{field_name}={given!r} of {whose} must be several texts")  # noqa: TRY004 - as all bad amounts
+    names = tuple(given)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{field_name}={given!r} of {whose} must be several texts")
+    # The order of a set differs between processes, and with it that of equal shapes.
+    return tuple(sorted(names)) if isinstance(given, AbstractSet) else names
+
+
+def _islands(node: Node) -> tuple[tuple[int, ...], ...]:
+    """A node's islands as tuples."""
+    said = f"node {node.name!r} has {len(node.gpus)} GPUs; islands={node.islands!r} must name each once at most"
+    try:
+        islands = tuple(tuple(map(index, island)) for island in node.islands)
+    except TypeError:
+        raise ValueError(f"{said}, by index, in a tuple for each island") from None
+    joined = [each for island in islands for each in island]
+    if len(set(joined)) != len(joined) or not all(0 <= each < len(node.gpus) for each in joined):
+        raise ValueError(said)
+    return islands
 
 
 def _refuse_no_text(whose: str, **texts: object) -> None:
@@ -211,3 +270,9 @@ def _refuse_parts(whose: str, **amounts: object) -> None:
     for field_name, amount in amounts.items():
         if not hasattr(amount, "__index__"):
             raise ValueError(f"{field_name}={amount!r} of {whose} must be a whole number")
+
+
+def _refuse_repeated(what: str, names: Sequence[str]) -> None:
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise ValueError(f"{what} must have names of their own; {', '.join(twice)} came twice")

@@ -57,10 +57,15 @@ def read_nodes(path: str, *, memory: bool = False) -> list[Node]:
     return nodes
 
 
-def read_tasks(path: str, *, memory: bool = False) -> list[Task]:
+def read_tasks(path: str, *, memory: bool = False, times: bool = False) -> list[Task]:
     """The tasks of a file with the columns name, cpu_milli, memory_mib, num_gpu, gpu_milli.
 
     gpu_spec (allowed models, `|` between), creation_time and deletion_time are read where the file has them.
+
+    Args:
+        path: CSV, also gzipped.
+        memory: Count host memory too.
+        times: Every task must say when it came and went, as those do who simulate departures.
 
     Raises:
         BadTable: The file has something that is not understood.
@@ -82,6 +87,8 @@ def read_tasks(path: str, *, memory: bool = False) -> list[Task]:
                 gpus=gpus, gpu_memory_bytes=0, cpus=shape[0] / MILLI, memory_bytes=nbytes, models=models
             )
         arrives, leaves = row.moment("creation_time"), row.moment("deletion_time")
+        if times and (arrives is None or leaves is None):
+            raise row.bad("creation_time" if arrives is None else "deletion_time", "a time, to simulate departures")
         if arrives is not None and leaves is not None and leaves < arrives:
             raise row.bad("deletion_time", f"a time not before creation_time ({arrives})")
         takes = None if arrives is None or leaves is None else leaves - arrives

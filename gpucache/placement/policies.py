@@ -2,12 +2,13 @@
 
 A policy is a function of the room on a node, the demand, and the GPUs considered; a user's own is used like these.
 The ones here give whole numbers: a node's score times TIER, plus what tells its GPUs apart. They are the oracle of the
-compiled ones in _scores.pyx, which Cluster uses for every policy that has a `code`.
+compiled ones in _scores.pyx, which Cluster uses for those that compiled_name() knows.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
@@ -111,7 +112,7 @@ class Random:
     code = "random"
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+        self.seed = operator.index(seed)
 
     def __call__(self, room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
         """The lot of the node, then of its GPU."""
@@ -130,7 +131,7 @@ class Ray:
     pick_percent = 20
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+        self.seed = operator.index(seed)
 
     def __call__(self, room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
         """How little the node is used."""
@@ -227,18 +228,32 @@ BY_NAME: dict[str, Policy] = {
     "worst_fit": worst_fit,
 }
 
+_UNCOMPILED = frozenset({"locality"})
+
 
 def by_name(policy: str | Policy) -> Policy:
     """The policy of that name; a function is itself.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or it is a class and not what a class makes.
     """
+    if isinstance(policy, type):
+        raise ValueError(f"policy={policy!r} is a class; give what it makes: {policy.__name__}()")  # noqa: TRY004 - as all bad policies
     if callable(policy):
         return policy
-    if policy not in BY_NAME:
+    if str(policy) not in BY_NAME:
         raise ValueError(f"no policy {policy!r}; there are {', '.join(sorted(BY_NAME))}, or give a function")
-    return BY_NAME[policy]
+    return BY_NAME[str(policy)]
+
+
+def compiled_name(policy: Policy) -> str | None:
+    """By what name the compiled chooser knows a policy; None if it does not.
+
+    One that is derived from ours is not ours: what it does otherwise would be passed over.
+    """
+    if type(policy) in {Fgd, Packed, Random, Ray}:
+        return str(policy.code)  # type: ignore[attr-defined]  # those four have it
+    return next((name for name, ours in BY_NAME.items() if ours is policy and name not in _UNCOMPILED), None)
 
 
 def score_of(policy: Callable[..., object], room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
@@ -254,9 +269,15 @@ def score_of(policy: Callable[..., object], room: Room, demand: Demand, gpus: tu
         raise PolicyFailed(name, f"raised {type(problem).__name__}: {problem}") from problem
     if not isinstance(score, int | float | Real):  # numpy's numbers are Real
         raise PolicyFailed(name, f"gave {score!r}")
-    if math.isnan(score):
+    if isinstance(score, int):
+        return score
+    try:
+        number = float(score)
+    except OverflowError as problem:
+        raise PolicyFailed(name, f"gave {score!r}, which is no float") from problem
+    if math.isnan(number):
         raise PolicyFailed(name, "gave NaN")
-    return score if isinstance(score, int | float) else float(score)
+    return number
 
 
 def kind_of(demand: Demand) -> str:

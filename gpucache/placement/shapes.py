@@ -10,11 +10,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gpucache.placement.model import MILLI, Demand, Node
 
 MOST_SHAPES = 512
 """So that a decision stays short however many kinds of demands there are."""
+MOST_EXPECTED = 10**10
+"""So that a weight times the GPU share of the largest node fits 64 bits, in hundredths."""
 POPULAR_PERCENT = 95
 """Rarer shapes are left out, as in the publication."""
 
@@ -44,6 +47,24 @@ PRIOR = tuple(
     for count, share in ((1, 250), (1, 500), (1, MILLI), (2, MILLI), (4, MILLI), (8, MILLI))
 )
 """What is expected while nothing is known."""
+
+
+def counted(expected: Iterable[Demand] | Mapping[Demand, int]) -> Counter[Demand]:
+    """Demands with their numbers.
+
+    Raises:
+        ValueError: Something is no demand, or no number of demands.
+    """
+    try:
+        asked: Counter[Any] = Counter(expected)
+    except TypeError as problem:
+        raise ValueError(f"expected={expected!r} must be demands, or demands with their numbers: {problem}") from None
+    for demand, times in asked.items():
+        if not isinstance(demand, Demand) or not hasattr(times, "__index__") or times < 0:
+            raise ValueError(f"expected: {demand!r}: {times!r} is no demand with the number of times that it comes")
+    if sum(asked.values()) > MOST_EXPECTED:
+        raise ValueError(f"expected names {sum(asked.values()):,} demands; {MOST_EXPECTED:,} are the most")
+    return +asked
 
 
 def popular_shapes(asked: Iterable[Demand] | Mapping[Demand, int], percent: int = POPULAR_PERCENT) -> tuple[Shape, ...]:

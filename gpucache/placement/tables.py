@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 
 from gpucache.errors import BadTable
@@ -45,24 +46,35 @@ def rows(path: str, columns: Sequence[str]) -> Iterator[Row]:
         OSError: It can't be read.
     """
     open_text = gzip.open if path.endswith(".gz") else open
-    with open_text(path, "rt", encoding="utf-8", newline="") as file:
+    # Bytes that are no UTF-8 come through, so that the line and column where they stand can be told.
+    with open_text(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file)
         try:
             header = next(reader, [])
             for column in columns:
-                if column not in header:
-                    raise BadTable(path, 1, column, ",".join(header), "a header with this column")
+                if header.count(column) != 1:
+                    raise BadTable(path, 1, column, _shown(header), "a header with this column, once")
             for cells in reader:
                 if not cells:
                     continue
+                line = reader.line_num
                 if len(cells) != len(header):
-                    expected = f"{len(header)} cells, one per column"
-                    raise BadTable(
-                        path, reader.line_num, header[min(len(cells), len(header) - 1)], ",".join(cells), expected
-                    )
-                yield Row(path, reader.line_num, dict(zip(header, cells, strict=True)))
-        except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile) as problem:
-            raise BadTable(path, reader.line_num + 1, "", str(problem), "CSV in UTF-8") from problem
+                    column = header[min(len(cells), len(header) - 1)]
+                    raise BadTable(path, line, column, _shown(cells), f"{len(header)} cells, one per column")
+                row = dict(zip(header, cells, strict=True))
+                for column, cell in row.items():
+                    if not cell.isascii() and _shown([cell]) != cell:
+                        raise BadTable(path, line, column, _shown([cell]), "text in UTF-8")
+                yield Row(path, line, row)
+        except csv.Error as problem:
+            raise BadTable(path, reader.line_num, "", str(problem), "CSV") from problem
+        except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
+            raise BadTable(path, reader.line_num + 1, "", str(problem), "a gzipped file that is whole") from problem
+
+
+def _shown(cells: Sequence[str]) -> str:
+    """Cells for people, bytes that are no text escaped."""
+    return ",".join(cells).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def has_columns(path: str, columns: Sequence[str]) -> bool:

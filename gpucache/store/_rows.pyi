@@ -9,6 +9,18 @@ def checked(name: bytes, key: bytes, body: bytes) -> bytes:
 def body_of(name: bytes, key: bytes, row: bytes) -> bytes | None:
     """A row without its check; None if that is not the right one."""
 
+def keep_forever(value: object) -> None:
+    """Never free an object, not even as the interpreter ends."""
+
+def try_to_enter() -> bool:
+    """One thread more is within LMDB; False if the gate is closed, since another thread is about to fork (gate.py)."""
+
+def leave_again() -> None:
+    """It is not any more."""
+
+def set_gate(closed: bool, nobody_inside: bool = False) -> int:
+    """Open the gate or close it; how many are inside. `nobody_inside`: in a forked child, where the parent's threads are not."""
+
 class Getter:
     """get() of one of LMDB's databases: the common case here, each in a transaction of its own, and everything else by slowly(key).
 

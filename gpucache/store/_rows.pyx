@@ -2,6 +2,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint8_t
 from libc.string cimport memcmp, memcpy
 
@@ -67,6 +68,43 @@ def body_of(bytes name not None, bytes key not None, bytes row not None):
     return PyBytes_FromStringAndSize(start + CHECK, size) if memcmp(check, start, CHECK) == 0 else None
 
 
+cdef Py_ssize_t inside = 0
+cdef bint is_closed = False
+
+
+cdef inline bint enter() noexcept:
+    global inside
+    if is_closed:
+        return False
+    inside += 1
+    return True
+
+
+cdef inline void leave() noexcept:
+    global inside
+    inside -= 1
+
+
+def keep_forever(value):
+    Py_INCREF(value)
+
+
+def try_to_enter():
+    return bool(enter())
+
+
+def leave_again():
+    leave()
+
+
+def set_gate(bint closed, bint nobody_inside=False):
+    global is_closed, inside
+    is_closed = closed
+    if nobody_inside:
+        inside = 0
+    return inside
+
+
 cdef class Getter:
     cdef object begin, database, slowly
     cdef bytes name
@@ -90,7 +128,7 @@ cdef class Getter:
     cdef bytes raw(self, bytes key):
         """The row with its check; ABSENT if there is none, None if it must be looked up in the slow way."""
         cdef bytes row
-        if self.begin is None:
+        if self.begin is None or not enter():
             return None
         try:
             transaction = self.begin(self.database)
@@ -98,6 +136,8 @@ cdef class Getter:
             transaction.abort()
         except LMDBError:
             return None
+        finally:
+            leave()
         return ABSENT if row is None else row
 
     cdef bint still_has(self, bytes key, bytes body):

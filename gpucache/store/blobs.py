@@ -20,6 +20,7 @@ from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from gpucache.errors import BlobMissing, NotStorable, RecordCorrupt, StoreFull, StoreUnusable
 from gpucache.events import Quarantined, hooks
@@ -43,6 +44,7 @@ class Blobs:
         # Texts: joining a Path costs as much as the system call that it is for.
         self._blobs, self._temporary, self._quarantine = (str(path / name) for name in ("blobs", "tmp", "quarantine"))
         self._path = path
+        self._mapped: WeakValueDictionary[tuple[str, tuple[int, int, int]], Mapping] = WeakValueDictionary()
         self._shares: bool | None = None  # whether the file system shares extents; None: not tried yet
 
     # ---------------------------------------------------------------- writing
@@ -155,10 +157,15 @@ class Blobs:
     def open(self, row: BlobRow, digest: bytes, *, writable: bool) -> tuple[Any, BlobRow]:
         """The blob's bytes, mapped, and its row as it should be now (another stamp, if the file was only touched).
 
+        Who has them mapped for reading in this process shares the mapping with all others, for as long as one of them has it.
+
         Raises:
             BlobMissing: There is no such file.
             RecordCorrupt: Its content is not what its name says; it was moved to quarantine.
         """
+        shared = None if writable else self._mapped.get((row.name, row.stamp))
+        if shared is not None and self.is_trusted(row, self._at(row.name)):
+            return shared, row
         descriptor = self._descriptor(row)
         try:
             status = os.fstat(descriptor)
@@ -169,7 +176,12 @@ class Blobs:
                 if self._digest(descriptor) != digest:
                     raise self._corrupt(row, "its content is not what its digest says")
                 row = BlobRow(row.name, row.nbytes, stamp, boot_id())
-            return (Mapping(descriptor, row.nbytes, writable) if row.nbytes else b""), row
+            if not row.nbytes:
+                return b"", row
+            mapping = Mapping(descriptor, row.nbytes, writable)
+            if not writable:
+                self._mapped[row.name, row.stamp] = mapping
+            return mapping, row
         except OSError as problem:
             if problem.errno not in UNREADABLE:
                 raise  # no address space left, say
@@ -276,7 +288,7 @@ class Blobs:
         """Copy from here to the end; the digest of what was copied."""
         return self._content.of_open_file(source, each=lambda piece: _write_all(target, piece))
 
-    def is_trusted(self, row: BlobRow, name: Path) -> bool:
+    def is_trusted(self, row: BlobRow, name: Path | str) -> bool:
         """Whether this name is of the blob's own file, unchanged since its content was known to be right."""
         try:
             return _stamp(os.lstat(name)) == row.stamp and row.boot == boot_id()

@@ -24,7 +24,7 @@ POLL_S, POLL_MAX_S = 0.0005, 0.05
 _held: set[int] = set()
 _here = threading.local()
 _opening = threading.RLock()
-"""Held while a descriptor is opened and noted, and across fork: no child inherits one that is not noted."""
+"""Held while a descriptor is opened and noted, while it is closed, and across fork: no child inherits one that is not noted."""
 
 
 def _close_in_child() -> None:
@@ -121,9 +121,10 @@ class Flight(AbstractContextManager[bool]):
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
-        _held.discard(descriptor)
-        with suppress(OSError):  # a close that fails has closed all the same, and let the lock go
-            os.close(descriptor)
+        with _opening:
+            _held.discard(descriptor)
+            with suppress(OSError):  # a close that fails has closed all the same, and let the lock go
+                os.close(descriptor)
 
     def _wait(self) -> bool:
         if self._timeout_s is None:

@@ -1,13 +1,13 @@
 """The index: small rows in LMDB, each bound to its key by a check, so that a damaged page is a missing row.
 
 Traps that this file steps around (each seen in an experiment): the lock file is allocated before the first open, or a full disk
-kills readers; the environment is never used across a fork; one environment per file and process, shared by all handles;
-no view leaves its transaction; rows carry their own check because LMDB's pages have none; a truncated file is filled up before
-it is read, since a read beyond its end is SIGBUS; sync=False leaves a damaged index that says nothing after a power cut, so
-a file beside it says which boot it is of, and in another one it is made anew; writers take turns by a lock of ours
-(flight.py), since LMDB's is a robust mutex, and where its holder and the one that was woken for it are both killed, the next
-waiter sleeps until someone else writes (once in a few hundred kills). Who can't have the turn leaves the change to who has it
-(queue.py).
+kills readers; the environment is never used across a fork, and nobody forks while it is at work (gate.py); one environment per
+file and process, shared by all handles; no view leaves its transaction; rows carry their own check because LMDB's pages have none;
+a truncated file is filled up before it is read, since a read beyond its end is SIGBUS; sync=False leaves a damaged index that says
+nothing after a power cut, so a file beside it says which boot it is of, and in another one it is made anew; writers take turns by
+a lock of ours (flight.py), since LMDB's is a robust mutex, and where its holder and the one that was woken for it are both killed,
+the next waiter sleeps until someone else writes (once in a few hundred kills). Who can't have the turn leaves the change to who
+has it (queue.py).
 
 A damaged index is found (sound.py) and made anew (salvage.py) without LMDB, which some damaged pages kill.
 A stopped (SIGSTOP) writer blocks all writers. The lock is free again when that process is killed.
@@ -27,6 +27,7 @@ import lmdb
 
 from gpucache.errors import StoreClosed, StoreFull, StoreUnusable
 from gpucache.events import Quarantined, hooks
+from gpucache.store._rows import keep_forever
 from gpucache.store.contract import DATABASES, RowWriter
 from gpucache.store.draft import NotDrafted, drafted
 from gpucache.store.environment import (
@@ -38,6 +39,7 @@ from gpucache.store.environment import (
     was_cut,
 )
 from gpucache.store.flight import Flight
+from gpucache.store.gate import inside, is_heir
 from gpucache.store.queue import Queue, Served
 from gpucache.store.sound import Opened, walked
 from gpucache.store.transaction import PAGE_ROWS, Transaction, body_of, getter
@@ -109,7 +111,8 @@ class Index:
                 self._open.remove(self)
                 self._queue = None
                 if self._opened is not None and self._pid == _process.pid:
-                    self._opened[0].close()
+                    with inside:
+                        self._opened[0].close()
                     if self._sound is not None:
                         self._sound.close()
 
@@ -125,6 +128,8 @@ class Index:
             if index._queue is not None:  # noqa: SLF001
                 index._queue.close()  # noqa: SLF001
                 index._queue = None  # noqa: SLF001
+            if is_heir() and index._opened is not None:  # noqa: SLF001
+                keep_forever(index._opened[0])  # noqa: SLF001
 
     # ---------------------------------------------------------------- reading
 
@@ -181,19 +186,15 @@ class Index:
 
     def _read(self, look: Callable[[Transaction], T]) -> T:
         env, databases = self._here()
-        try:
-            transaction = env.begin()
-        except lmdb.ReadersFullError:
-            env.reader_check()  # the slots of killed readers
-            try:
-                transaction = env.begin()
-            except lmdb.ReadersFullError:
-                with self._turn(), env.begin(write=True) as writing:  # takes no reader's slot
-                    return look(Transaction(writing, databases))
-        try:
-            return look(Transaction(transaction, databases))
-        finally:
-            transaction.abort()
+        with inside:
+            transaction = _begun(env)
+            if transaction is not None:
+                try:
+                    return look(Transaction(transaction, databases))
+                finally:
+                    transaction.abort()
+        with self._turn(), inside, env.begin(write=True) as writing:  # takes no reader's slot
+            return look(Transaction(writing, databases))
 
     # ---------------------------------------------------------------- writing
 
@@ -224,7 +225,7 @@ class Index:
             env, databases = self._here()
             if _identity(self.path) != self.identity:
                 raise lmdb.BadRslotError("another process made the index anew: what is written to the old one is lost")
-            with env.begin(write=True) as transaction:
+            with inside, env.begin(write=True) as transaction:
                 given = change(Transaction(transaction, databases))
                 if queue is not None:
                     served = queue.serve(transaction, databases)
@@ -299,7 +300,13 @@ class Index:
 
     def flush(self) -> None:
         """Bring everything that was committed to the disk, the last commit's meta page included."""
-        self._trying(lambda: self._here()[0].sync(True))  # force, says LMDB
+
+        def sync() -> None:
+            env, _ = self._here()
+            with inside:
+                env.sync(True)  # force, says LMDB
+
+        self._trying(sync)
 
     def mend(self, problem: str) -> None:
         """Make the index anew from the rows that can still be read. The damaged one goes to quarantine."""
@@ -364,7 +371,11 @@ class Index:
 
     def _connect(self, *, is_new: bool = False) -> None:
         if self._opened is not None:
-            self._opened[0].close()  # in a forked child: lets go of the parent's, touching none of its locks
+            if self._pid != _process.pid and is_heir():
+                why = "it was at work for long when this process was forked"
+                raise StoreUnusable(str(self.path), why, "start processes by spawn or forkserver, or before it is used")
+            with inside:
+                self._opened[0].close()  # in a forked child: lets go of the parent's, touching none of its locks
         if self._sound is not None:
             self._sound.forget()
         is_cut = was_cut(self.path)
@@ -377,14 +388,17 @@ class Index:
             self._mend(self._sound.problem)
             return
         try:
-            env = open_environment(self.path, sync=self._synced)
+            with inside:
+                env = open_environment(self.path, sync=self._synced)
         except BROKEN as problem:
             self._start_over(problem)
-            env = open_environment(self.path)
+            with inside:
+                env = open_environment(self.path)
         try:
-            fill_up(self.path, env)
-            env.reader_check()
-            with self._turn():
+            with inside:
+                fill_up(self.path, env)
+                env.reader_check()
+            with self._turn(), inside:
                 self._opened = env, open_databases(env)
         except (lmdb.Error, OSError) as problem:
             env.close()
@@ -410,6 +424,17 @@ class Index:
             set_aside(self.path)
             self.path.mkdir(mode=0o700, exist_ok=True)
         hooks.emit(Quarantined("the index", str(problem)))
+
+
+def _begun(env: Any) -> Any | None:
+    """A transaction to read in; None if all readers' slots are taken."""
+    try:
+        return env.begin()
+    except lmdb.ReadersFullError:
+        env.reader_check()  # the slots of killed readers
+    with suppress(lmdb.ReadersFullError):
+        return env.begin()
+    return None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

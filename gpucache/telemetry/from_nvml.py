@@ -37,11 +37,20 @@ class _Opened(NamedTuple):
     why_no_xids: str
 
 
+class _UnderWay(NamedTuple):
+    """A reading as far as it has come. Only the reading thread adds to it."""
+
+    gpus: list[GpuReading]
+    lost: list[str]
+    problems: list[str]
+
+
 class NvmlSource:
     """The GPUs of this machine. Any thread may call read(); one reading goes on at a time.
 
     Where the driver does not answer, the GPUs stay, as they were read last or as `declared` by their owner, with no
-    readings but their size; Fleet.problems says why each time, and the event Degraded says it once.
+    readings but their size; Fleet.problems says why each time, and the event Degraded says it once. What was read before the
+    call that hangs counts.
 
     Args:
         time_limit_s: How long a reading may take; what hangs is left alone in its thread.
@@ -57,6 +66,7 @@ class NvmlSource:
         self._lock = threading.Lock()
         self._opened: _Opened | None = None
         self._known = tuple(declared)
+        self._under_way = _UnderWay([], [], [])
         self._has_read = False
         self._hanging: threading.Thread | None = None
         self._doing = ""
@@ -70,6 +80,7 @@ class NvmlSource:
                 return self._without_driver(began, f"NVML has not answered an earlier call yet ({self._doing})")
             self._hanging = None
             answer: list[Fleet | str] = []
+            self._under_way = _UnderWay([], [], [])
             reader = threading.Thread(
                 target=lambda: answer.append(self._read(began, processes)), name="gpucache-nvml", daemon=True
             )
@@ -78,7 +89,7 @@ class NvmlSource:
             if not answer:
                 self._hanging = reader
                 why = f"NVML did not answer within {self._time_limit_s:g} s ({self._doing})"
-                return self._without_driver(began, why)
+                return self._read_in_part(began, why)
             fleet = answer[0]
             if isinstance(fleet, str):
                 return self._without_driver(began, fleet)
@@ -111,9 +122,8 @@ class NvmlSource:
             return f"NVML can't be used: {str(problem) or type(problem).__name__}"
 
     def _look_at_all(self, opened: _Opened, began: int, processes: bool) -> Fleet:
-        gpus: list[GpuReading] = []
-        lost: list[str] = []
-        problems = list(opened.problems)
+        gpus, lost, problems = self._under_way
+        problems.extend(opened.problems)
         for gpu in opened.gpus:
             try:
                 gpus.append(self._look(opened, gpu, processes))
@@ -184,6 +194,32 @@ class NvmlSource:
         self._doing = doing
 
     # ---------------------------------------------------------------- where the driver does not answer
+
+    def _read_in_part(self, began: int, why: str) -> Fleet:
+        """The GPUs that were read before the call that hangs, and of the others those that were read earlier.
+
+        One that has never answered is named as a problem and is not there: nobody shall be given a GPU that hangs.
+        """
+        opened, told = self._opened, self._under_way
+        read, lost, problems = tuple(told.gpus), tuple(told.lost), tuple(told.problems)
+        if opened is None or not read:
+            return self._without_driver(began, why)
+        known, done = {gpu.uuid: gpu for gpu in self._known}, {*lost, *(gpu.uuid for gpu in read)}
+        rest = [gpu.uuid for gpu in opened.gpus if gpu.uuid not in done]
+        gpus = (*read, *(without_readings(known[uuid], why) for uuid in rest if uuid in known))
+        self._known, self._has_read = gpus, True
+        missing = f"{why}; nothing is read of {', '.join(rest) or 'what comes after'}"
+        self._say("not all GPUs are read", (missing,))
+        return Fleet(
+            gpus,
+            began,
+            (*problems, missing),
+            lost=lost,
+            paths=opened.paths,
+            driver_version=opened.driver_version,
+            cuda_version=opened.cuda_version,
+            pids_are_hosts=are_hosts(),
+        )
 
     def _without_driver(self, began: int, why: str) -> Fleet:
         """The GPUs as far as they are known, and why nothing was read."""

@@ -61,6 +61,10 @@ def fleet_metrics(fleet: Fleet, age_s: float) -> str:
     lines = [
         *head("gpucache_gpu_reading_age_seconds", "gauge", "How old the reading of all GPUs is."),
         f"gpucache_gpu_reading_age_seconds {age_s:g}",
+        *head(
+            "gpucache_gpu_reading_problems", "gauge", "Reasons why GPUs or readings are missing; 0 if nothing is wrong."
+        ),
+        f"gpucache_gpu_reading_problems {len(fleet.problems)}",
         *head("gpucache_gpu_lost", "gauge", "1 for a GPU that was there and is not any more."),
         *(f"gpucache_gpu_lost{labels(uuid=uuid)} 1" for uuid in fleet.lost),
     ]
@@ -71,7 +75,35 @@ def fleet_metrics(fleet: Fleet, age_s: float) -> str:
         lines += [
             f"{name}{labels(uuid=gpu.uuid, model=gpu.name)} {value!r}" for gpu, value in values if value is not None
         ]
+    lines += [*_slowed(fleet), *_instances(fleet)]
     return "\n".join(lines) + "\n"
+
+
+def _slowed(fleet: Fleet) -> list[str]:
+    name = "gpucache_gpu_slowed"
+    return [
+        *head(name, "gauge", "1 for each reason why the clocks are lower than they could be."),
+        *(
+            f"{name}{labels(uuid=gpu.uuid, model=gpu.name, reason=reason)} 1"
+            for gpu in fleet.gpus
+            for reason in gpu.throttle_reasons or ()
+            if reason != "idle"
+        ),
+    ]
+
+
+def _instances(fleet: Fleet) -> list[str]:
+    """MIG instances have names of their own: what is taken of them is taken of their GPU, too, and must not be added to it."""
+    told: list[str] = []
+    for amount, text in (("total", "has"), ("used", "has that is taken"), ("free", "has that is not taken")):
+        name = f"gpucache_mig_memory_{amount}_bytes"
+        told += head(name, "gauge", f"What a MIG instance {text}.")
+        for gpu in fleet.gpus:
+            for one in gpu.mig or ():
+                nbytes: int | None = getattr(one, f"memory_{amount}_bytes")
+                if nbytes is not None:
+                    told.append(f"{name}{labels(uuid=one.uuid, gpu=gpu.uuid, model=one.name)} {nbytes!r}")
+    return told
 
 
 def head(name: str, kind: str, text: str) -> tuple[str, str]:

@@ -27,6 +27,9 @@ THROTTLE_REASONS = {
     0x400: "reliability",
 }
 
+_NODE_WORDS = 16
+"""A set of as many NUMA nodes as Linux can have: 1024."""
+
 
 def text(value: str | bytes) -> str:
     """Older versions of nvidia-ml-py give bytes."""
@@ -80,6 +83,18 @@ def _instance(process: Any, kind: str) -> int | None:
     return None if number is None or int(number) == 0xFFFFFFFF else int(number)
 
 
+def _numa_node(nvml: Any, handle: Any) -> int:
+    """The node whose memory and CPUs are nearest. nvmlDeviceGetNumaNodeId answers only where GPUs are nodes themselves (Grace)."""
+    try:
+        words = nvml.nvmlDeviceGetMemoryAffinity(handle, _NODE_WORDS, nvml.NVML_AFFINITY_SCOPE_NODE)
+        near = sum(int(word) << (64 * place) for place, word in enumerate(words))
+        if near.bit_count() == 1:
+            return near.bit_length() - 1
+    except (AttributeError, nvml.NVMLError):
+        pass  # older drivers and bindings: whatever the other call says counts
+    return int(nvml.nvmlDeviceGetNumaNodeId(handle))
+
+
 def _nvlinks(nvml: Any, handle: Any) -> tuple[NvLink, ...]:
     """Active links. A number past the last is refused, which ends the count; so is the first of a GPU without NVLink."""
     found: list[NvLink] = []
@@ -111,7 +126,7 @@ IS: dict[str, Reader] = {
     "ecc_is_on": lambda nvml, gpu: bool(nvml.nvmlDeviceGetEccMode(gpu)[0]),
     "compute_capability": lambda nvml, gpu: tuple(nvml.nvmlDeviceGetCudaComputeCapability(gpu)),
     "pci_bus_id": lambda nvml, gpu: text(nvml.nvmlDeviceGetPciInfo(gpu).busId),
-    "numa_node": lambda nvml, gpu: nvml.nvmlDeviceGetNumaNodeId(gpu),
+    "numa_node": _numa_node,
     "nvlinks": _nvlinks,
 }
 """What does not change while the driver is loaded."""

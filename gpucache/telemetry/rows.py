@@ -6,10 +6,13 @@ Two numbers are mixed up everywhere: how much memory is taken, and how much of t
 
 from __future__ import annotations
 
-from gpucache.telemetry.reading import Fleet, GpuReading, ProcessReading
+from gpucache.telemetry.reading import Fleet, GpuReading
 
 HEADINGS = (">GPU", "model", ">memory used", ">kernel runs", ">bus busy", ">clock", ">power", ">heat", "remarks")
 """Those that begin with ">" head numbers."""
+
+SPARE = (">clock", ">power", ">heat")
+"""What goes first where there is no room for all."""
 
 PROCESS_HEADINGS = (">GPU", ">process", ">memory used")
 
@@ -35,32 +38,38 @@ _SHOWN = {
 NOTHING = "-"
 
 
+def numbers(fleet: Fleet) -> dict[str, str]:
+    """What a GPU or MIG instance is called for people, by UUID: its index, with the number of the instance behind a dot."""
+    named = {gpu.uuid: str(gpu.index) for gpu in fleet.gpus}
+    parts = [(gpu, number, one) for gpu in fleet.gpus for number, one in enumerate(gpu.mig or ())]
+    return named | {one.uuid: f"{gpu.index}.{number}" for gpu, number, one in parts}
+
+
 def gpu_rows(fleet: Fleet) -> list[tuple[str, ...]]:
     """A row for each GPU, and one below it for each of its MIG instances. What is absent is "-"."""
+    named = numbers(fleet)
     rows: list[tuple[str, ...]] = []
     for gpu in fleet.gpus:
         rows.append(_row(gpu))
-        for number, one in enumerate(gpu.mig or ()):
+        for one in gpu.mig or ():
             memory = _of(_in_gib(one.memory_used_bytes), _in_gib(one.memory_total_bytes), "GiB")
-            rows.append((f"{gpu.index}.{number}", one.name, memory, *(NOTHING,) * 5, ""))
+            rows.append((named[one.uuid], one.name, memory, *(NOTHING,) * 5, ""))
     return rows
 
 
 def process_rows(fleet: Fleet) -> list[tuple[str, ...]]:
     """A row for each process on each GPU; with the host's ids they are marked, for they mean nothing here."""
     whose = " (host's id)" if fleet.pids_are_hosts else ""
+    named = numbers(fleet)
     return [
-        (_place(gpu, process), f"{process.pid}{whose}", _of(_in_gib(process.memory_used_bytes), NOTHING, "GiB"))
+        (
+            named.get(gpu.device_of(process) or "", str(gpu.index)),
+            f"{process.pid}{whose}",
+            _of(_in_gib(process.memory_used_bytes), NOTHING, "GiB"),
+        )
         for gpu in fleet.gpus
         for process in gpu.processes or ()
     ]
-
-
-def _place(gpu: GpuReading, process: ProcessReading) -> str:
-    """The GPU's index, with the number of the MIG instance as in gpu_rows()."""
-    device = gpu.device_of(process)
-    numbers = [number for number, one in enumerate(gpu.mig or ()) if one.uuid == device]
-    return f"{gpu.index}.{numbers[0]}" if numbers else str(gpu.index)
 
 
 def legend(fleet: Fleet) -> tuple[str, ...]:

@@ -45,11 +45,13 @@ def resolve(fleet: Fleet, settings: CudaSettings) -> Resolved:
     if settings.visible_devices is None:
         return Resolved(tuple(device.uuid for device in fleet.devices))
     found: list[str] = []
-    for entry in (part.strip() for part in settings.visible_devices.split(",")):
+    entries = [part.strip() for part in settings.visible_devices.split(",")]
+    for place, entry in enumerate(entries, 1):
         uuid, problem = _find(fleet, entry, settings.device_order)
         if uuid is None:
-            # "" and -1 are how people say "none": no problem to tell.
-            told = () if entry in ("", "-1") else (f"CUDA_VISIBLE_DEVICES: {problem}; it and what follows is not seen",)
+            # -1 and nothing at all are how people say "none": no problem to tell. A comma too many, before others, is one.
+            is_none = entry == "-1" or (not entry and not any(entries[place:]))
+            told = () if is_none else (f"CUDA_VISIBLE_DEVICES: {problem}; it and what follows is not seen",)
             return Resolved(tuple(found), told)
         if uuid in found:
             return Resolved((), (f"CUDA_VISIBLE_DEVICES: {uuid} is named twice ({entry!r}); CUDA then sees no device",))
@@ -77,7 +79,7 @@ def visible(fleet: Fleet, settings: CudaSettings) -> Fleet:
 
 def _find(fleet: Fleet, entry: str, order: str | None) -> tuple[str | None, str]:
     """The UUID of what an entry names, or None and why it names nothing."""
-    if re.fullmatch(r"\d+", entry):
+    if re.fullmatch(r"[0-9]+", entry):
         return _by_index(fleet, int(entry), order)
     old = _OLD_MIG.fullmatch(entry)
     if old is not None:

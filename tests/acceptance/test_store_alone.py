@@ -58,6 +58,34 @@ def test_what_get_gave_outlives_the_store(tmp_path: Path) -> None:
         found[0] = 1
 
 
+def test_arrays_that_are_held_are_mapped_once(tmp_path: Path) -> None:
+    """Each get() gives an array of its own over the same memory; what changes on the disk is noticed all the same."""
+    with gpc.Store(tmp_path / "store") as store:
+        digest = store.put(LARGE)
+        first, second = store.get(digest), store.get(digest)
+        assert first is not second
+        assert np.shares_memory(first, second)
+        second.shape = (100, 1000)  # numpy lets one do that to a read-only array
+        assert first.shape == LARGE.shape
+        writable = {"a": store.get(store.put(bytearray(LARGE.tobytes())))}
+        writable["a"][0] = 1
+        assert store.get(digest)[0] == 0
+
+        (blob,) = [file for file in (tmp_path / "store" / "blobs").rglob("*") if file.stem == _blob_of(store, digest)]
+        content = blob.read_bytes()
+        blob.unlink()
+        blob.write_bytes(bytes(len(content)))
+        with pytest.raises(RecordCorrupt):
+            store.get(digest)
+        np.testing.assert_array_equal(first, LARGE)
+
+
+def _blob_of(store: gpc.Store, digest: gpc.Digest) -> str:
+    manifest = store.manifest_of(digest.raw)
+    assert manifest is not None
+    return (manifest.parts[0].blob or b"").hex()
+
+
 def test_pins_keep_and_unpinned_values_go(tmp_path: Path) -> None:
     """collect says beforehand what it would free; a pinned value is not in it."""
     with gpc.Store(tmp_path / "store") as store:
@@ -125,6 +153,102 @@ def test_a_forked_child_and_its_parent_go_on(tmp_path: Path) -> None:
         assert child.exitcode == 0
         assert store.get((tmp_path / "said").read_text()) == "from the child"
         np.testing.assert_array_equal(store.get(digest), LARGE)
+
+
+FORKS_UNDER_LOAD = """
+import os, sys, threading
+import numpy as np
+import gpucache as gpc
+
+store, ended = gpc.Store(sys.argv[1]), threading.Event()
+digest = store.put(np.arange(50_000))
+
+def work(number):
+    while not ended.is_set():
+        number += 10
+        store.put(np.full(5000, number))
+        store.get(digest)
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+for thread in threads:
+    thread.start()
+for number in range(10):
+    child = os.fork()
+    if child == 0:
+        assert store.get(digest)[-1] == 49_999
+        if number % 2:  # as a grandchild's parent, who had one thread
+            grandchild = os.fork()
+            assert store.get(store.put(("of", os.getpid()))) == ("of", os.getpid())
+            assert grandchild == 0 or os.waitpid(grandchild, 0)[1] == 0
+        sys.exit(0)  # not _exit: an interpreter that ends frees what it inherited
+    assert os.waitpid(child, 0)[1] == 0
+    print(number, flush=True)
+idle = os.fork()
+if idle == 0:
+    sys.exit(0)
+assert os.waitpid(idle, 0)[1] == 0
+ended.set()
+for thread in threads:
+    thread.join()
+assert store.verify().problems == ()
+
+print("done")
+"""
+
+
+def test_children_forked_while_threads_write_go_on(tmp_path: Path) -> None:
+    """Another thread is within LMDB when the process forks, most often: ten children and their children read, write and end."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS_UNDER_LOAD, tmp_path / "store"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.stdout.split() == [*map(str, range(10)), "done"], done.stderr
+
+
+FORKS_WITHIN_A_TRANSACTION = """
+import os, sys, threading
+import gpucache as gpc
+from gpucache.store import gate
+
+gate.WAIT_S = 0.1
+store, begun, ended = gpc.Store(sys.argv[1]), threading.Event(), threading.Event()
+digest = store.put("value")
+slow = threading.Thread(target=store.update, args=(lambda rows: begun.set() or ended.wait(),))
+slow.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    try:
+        store.get(digest)
+    except gpc.errors.StoreUnusable as problem:
+        print(problem, flush=True)
+    print(gpc.Store(sys.argv[1] + " of its own").put("other"), flush=True)
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+ended.set()
+slow.join()
+print(store.get(digest))
+"""
+
+
+def test_a_child_forked_within_a_long_transaction_is_told(tmp_path: Path) -> None:
+    """A fork does not wait for ever: the child does without that store, ends as others do, and can use others."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS_WITHIN_A_TRANSACTION, tmp_path / "store"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    told, other, value = done.stdout.splitlines()
+    assert "at work for long when this process was forked; start processes by spawn" in told, done.stderr
+    assert other.startswith("xxh3-128:")
+    assert value == "value"
 
 
 @pytest.mark.parametrize("level", ["structure", "sample", "everything"])

@@ -26,6 +26,21 @@ def test_each_gpu_with_what_is_free(fake_nvml: FakeNvml) -> None:
     ]
 
 
+def test_what_is_out_of_the_ordinary_is_worth_a_note(fake_nvml: FakeNvml) -> None:
+    """Errors in memory, a row that waits for a reset, heat, and instances, which take the memory that is free."""
+    fake_nvml.says(gpu(0, ecc_uncorrected=3, rows_pending=1, throttle_bits=0x20), gpu(1, mig_mode=1), mig(1, 0, 5))
+
+    assert list(_gpus()) == [
+        Finding(
+            "GPU 0",
+            NOTE,
+            f"NVIDIA H200, {uuid(0)}, 140.0 GiB free; 3 uncorrected memory errors since the driver was loaded; "
+            "a row of its memory is replaced at the next reset; slowed by software thermal slowdown",
+        ),
+        Finding("GPU 1", GOOD, f"NVIDIA H200, {uuid(1)}, 140.0 GiB free; MIG instances: 1"),
+    ]
+
+
 def test_no_driver(fake_nvml: FakeNvml) -> None:
     """No GPU is worth knowing, not bad; the driver's words are the reason."""
     fake_nvml.says("fail nvmlInitWithFlags 9")

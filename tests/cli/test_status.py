@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_nvml import GIB, FakeNvml, gpu, uuid
+from fake_nvml import GIB, FakeNvml, gpu, mig, mig_uuid, uuid
 
 import gpucache as gpc
 from gpucache.cli.main import status_of
@@ -175,6 +175,24 @@ def test_runs_of_another_machine_are_not_shown_as_running(written: Written, caps
         ledger.write(row)
 
     assert document(capsys)["runs"] == []
+
+
+def test_gpus_are_called_as_by_top(written: Written, fake_nvml: FakeNvml, capsys: pytest.CaptureFixture[str]) -> None:
+    """By index, and MIG instances by number behind it, with their profile; a GPU in trouble is told though nobody wants it."""
+    current_session().store.put(1)  # a store is there
+    fake_nvml.says(gpu(0, mig_mode=1), mig(0, 0, 5), mig(0, 1, 6), gpu(1, rows_failed=1))
+
+    told = document(capsys)["gpus"]
+    assert status_of(["status", "--once"]) == 0
+    shown = capsys.readouterr().out
+
+    assert [(one["number"], one["uuid"]) for one in told] == [
+        ("0.0", mig_uuid(5)),
+        ("0.1", mig_uuid(6)),
+        ("1", uuid(1)),
+    ]
+    assert [one["trouble"] for one in told] == [None, None, "a row of its memory could not be remapped"]
+    assert "0.1  NVIDIA H200 MIG" in shown
 
 
 def test_without_a_store_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,31 @@ def test_each_number_stands_under_its_name(fake_nvml: FakeNvml, capsys: pytest.C
     assert "not how much is taken" in out
 
 
+@pytest.mark.parametrize(("columns", "gone"), [(200, []), (80, ["clock"]), (66, ["clock", "power"])])
+def test_a_narrow_terminal_cuts_no_number(
+    fake_nvml: FakeNvml,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+    gone: list[str],
+) -> None:
+    """Headings are broken into lines, and whole columns go, the least asked for first; model and memory stay."""
+    fake_nvml.says(gpu(0, memory_used_bytes=40 * GIB), gpu(1, mig_mode=1), mig(1, 0, 5))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+    _, out = top(capsys, "--once")
+
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    table = shown.split("kernel runs:")[0]
+    assert max(map(len, table.splitlines())) <= columns
+    assert "40.0 of 141.0 GiB" in table
+    assert "H200" in table
+    assert [head for head in ("clock", "power", "heat") if head not in table] == gone
+    assert ("345 of 1980 MHz" in table, "76 of 700 W" in table) == ("clock" not in gone, "power" not in gone)
+
+
 def test_what_is_absent_is_a_dash(fake_nvml: FakeNvml, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is shown as zero that was not read; MIG instances stand below their GPU."""
     fake_nvml.says(gpu(0, without=("utilisation_percent", "power_mw"), mig_mode=1), mig(0, 0, 5, used_gib=3))

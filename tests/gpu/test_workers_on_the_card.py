@@ -58,6 +58,27 @@ if __name__ == "__main__":
     }))
 """
 
+LEARNS = """
+import json
+import gpucache as gpc
+import torch
+from gpucache.flows.demands import next_demand, observed
+from gpucache.flows.session import current_session
+
+@gpc.task(gpus=0.25, cache=False)
+def fills(gib):
+    return torch.empty(gib * 2**30, dtype=torch.uint8, device="cuda").numel()
+
+if __name__ == "__main__":
+    for _ in range(4):
+        assert fills(2) == 2 * 2**30
+    store = current_session().store
+    print(json.dumps({
+        "peaks": [one.peak_bytes for one in observed(store, fills.name) if not one.ran_out],
+        "next": next_demand(store, fills.name, 0, 2**62).memory_bytes,
+    }))
+"""
+
 
 def run(program: str, folder: Path) -> Any:
     """What a program prints, run in a process and a store of its own."""
@@ -97,3 +118,17 @@ def test_a_cuda_tensor_goes_through_tasks_and_cache(tmp_path: Path, record_prope
     assert first[:3] == [float(sum(n * n for n in range(1000))), "cuda", 1]
     assert first[3] in gpus
     assert answer["states"] == [["ran", "ran"], ["hit", "hit"]]
+
+
+def test_what_a_call_took_is_learned(tmp_path: Path, record_property: Record) -> None:
+    """Two GiB of a tensor and CUDA's context are measured, and the next call asks for that with a margin, not for the card."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip(f"torch {torch.__version__} has no CUDA, or can't use it here")
+
+    learned = run(LEARNS, tmp_path)
+
+    record_property("learned", learned)
+    assert len(learned["peaks"]) == 4
+    assert all(2 * 2**30 <= peak <= 4 * 2**30 for peak in learned["peaks"])
+    assert max(learned["peaks"]) < learned["next"] <= 5 * 2**30

@@ -34,7 +34,7 @@ HOMES = {
 
 # Who may touch os.environ, and why.
 ENVIRONMENT = {
-    "memo/inputs.py": "what variables that a body looked up are now",
+    "memo/variables.py": "what variables that a body looked up are now",
     "memo/hearing.py": "to see which variables a body looks up",
     "memo/asking.py": "to tell whether a program is sought on the PATH",
     "config.py": "reads the settings, once",
@@ -46,6 +46,7 @@ ENVIRONMENT = {
 
 # Who may read the wall clock (time.time, time_ns, datetime.now); durations, by monotonic clocks, are nobody's secret.
 CLOCK = {
+    "memo/watching.py": "to tell which files were changed after a body began",
     "flows/demands.py": "what calls took is kept in the order in which they ended",
     "memo/execute.py": "when a record was made",
     "flows/accepting.py": "when an edit was accepted",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from gpucache.errors import PolicyFailed
 from gpucache.placement import Cluster, Demand, Gpu, Node
-from gpucache.placement.policies import BY_NAME
+from gpucache.placement.policies import BY_NAME, Fgd
 
 GIB = 2**30
 
@@ -46,8 +49,44 @@ def test_memory_limits_as_well_as_share() -> None:
     demand = Demand(gpus=0.1, gpu_memory_bytes=8 * GIB)
 
     assert cluster.place(demand) is None
-    assert (cluster.why_not(demand) or "").startswith("too few GPUs with room on 1 of 1 nodes; nearest: n1 with 8 CPUs")
+    assert cluster.why_not(demand) == (
+        "too little GPU memory left on 1 of 1 nodes; nearest: n1 with 8 CPUs, 64 GiB of memory and of its GPUs 0.9 (4 GiB) left"
+    )
     assert cluster.ever_fits(demand)
+
+
+@pytest.mark.parametrize(
+    ("demand", "limit"),
+    [
+        (Demand(cpus=8), "too few CPUs"),
+        (Demand(memory_bytes=64 * GIB), "too little memory"),
+        (Demand(gpus=0.2, models=("A10",)), "no GPU of model A10"),
+        (Demand(gpus=0.5), "too few GPUs with enough of their share left"),
+        (Demand(gpus=1), "too few whole GPUs left"),
+        (Demand(gpus=0.2, gpu_memory_bytes=15 * GIB), "too little GPU memory left"),
+        (Demand(gpus=0.2, gpu_memory_bytes=10 * GIB), "too little GPU memory left beside what others use"),
+    ],
+)
+def test_the_limit_is_named(demand: Demand, limit: str) -> None:
+    """CPUs, memory, model, share, GPU memory, and GPU memory that others took are different limits; the nearest node is named."""
+    empty = Node("empty", 8, 64 * GIB, [Gpu(1, "A10"), Gpu(1, "A10")])
+    cluster = Cluster([machine(gpus=1), empty])
+    cluster.remove_node("empty")
+    cluster.place(Demand(gpus=0.6, cpus=1, memory_bytes=GIB, gpu_memory_bytes=2 * GIB))
+    cluster.observe({"n1-0": 6 * GIB})
+    if demand.models:
+        cluster.return_node("empty")
+        cluster.place(Demand(gpus=2))
+
+    assert (cluster.why_not(demand) or "").startswith(f"{limit} on 1 of 2 nodes")
+
+
+def test_gpus_out_of_service_are_named_as_such() -> None:
+    """They are not full."""
+    cluster = Cluster([machine()])
+    cluster.set_out_of_service("n1-0")
+
+    assert (cluster.why_not(Demand(gpus=2)) or "").startswith("too few GPUs in service on 1 of 1 nodes")
 
 
 def test_memory_of_others_is_not_promised() -> None:
@@ -58,6 +97,13 @@ def test_memory_of_others_is_not_promised() -> None:
 
     assert cluster.place(Demand(gpus=0.5, gpu_memory_bytes=8 * GIB)) is None
     assert cluster.place(Demand(gpus=0.5, gpu_memory_bytes=6 * GIB)) is not None
+
+
+def test_the_smallest_of_cpus_is_not_nothing() -> None:
+    """A thousandth is taken for less than one: a node's CPUs don't feed tasks without end."""
+    cluster = Cluster([Node("n", cpus=0.002, memory_bytes=0)])
+
+    assert [cluster.place(Demand(cpus=0.0001)) is not None for _ in range(3)] == [True, True, False]
 
 
 def test_whole_gpus_are_not_shared() -> None:
@@ -142,6 +188,9 @@ def raises(room: object, demand: object, gpus: object) -> float:
         (lambda room, demand, gpus: "best", "'best'"),
         (lambda room, demand, gpus: None, "None"),
         (lambda room, demand, gpus: np.float32("nan"), "NaN"),
+        (lambda room, demand, gpus: Fraction(10**400), "no float"),
+        (lambda room, demand, gpus: (1, 2), "\\(1, 2\\)"),
+        (lambda room: 0, "TypeError"),
     ],
 )
 def test_a_broken_policy_is_named_and_changes_nothing(policy: object, said: str) -> None:
@@ -154,6 +203,33 @@ def test_a_broken_policy_is_named_and_changes_nothing(policy: object, said: str)
 
     assert state(cluster) == before
     cluster.check_integrity()
+
+
+def test_a_policy_that_places_is_refused() -> None:
+    """What it took would be given to the one that it was asked about as well."""
+
+    def places(room: object, demand: object, gpus: object) -> float:
+        cluster.place(Demand(gpus=1))
+        return 0
+
+    cluster = Cluster([machine(gpus=1)], policy=places)
+    before = state(cluster)
+
+    with pytest.raises(PolicyFailed, match="can't place anything itself"):
+        cluster.place(Demand(gpus=1))
+
+    assert state(cluster) == before
+    cluster.check_integrity()
+
+
+def test_scores_have_no_largest() -> None:
+    """Whole numbers beyond every float are compared as they are."""
+    cluster = Cluster([machine("a"), machine("b")], policy=lambda room, demand, gpus: 10**400 + room.index)
+
+    place = cluster.place(Demand(gpus=0.5))
+
+    assert place is not None
+    assert place.node == "b"
 
 
 def test_a_users_policy_chooses() -> None:
@@ -194,6 +270,40 @@ def test_demands_that_can_never_fit_are_told_the_largest() -> None:
     assert why.startswith("never fits: the largest node there is has 8 CPUs")
     assert "2 GPUs" in why
     assert cluster.why_not(Demand(gpus=2)) is None
+
+
+@pytest.mark.parametrize(
+    ("demand", "most", "what"),
+    [
+        (Demand(gpus=3, cpus=2), {"gpus": 2}, "2 GPUs"),
+        (Demand(cpus=9, gpus=1, models=("A10",)), {"cpus": 4}, "4 CPUs"),
+        (Demand(memory_bytes=65 * GIB), {"memory_bytes": 64 * GIB}, f"{64 * GIB:,} bytes of memory"),
+        (
+            Demand(gpus=2, cpus=8, gpu_memory_bytes=17 * GIB),
+            {"gpu_memory_bytes": 16 * GIB},
+            f"{16 * GIB:,} bytes of each GPU",
+        ),
+    ],
+)
+def test_the_largest_that_would_fit_does(demand: Demand, most: dict[str, int], what: str) -> None:
+    """With the rest as asked; and one more of it does not."""
+    cluster = Cluster([machine(gpus=2), Node("small", 4, 64 * GIB, [Gpu(24 * GIB, "A10")])])
+
+    assert str(cluster.never_fits(demand)).endswith(f"with the rest as asked would fit: {what} at most")
+    assert cluster.place(replace(demand, **most)) is not None
+    ((field, largest),) = most.items()
+    assert not cluster.ever_fits(replace(demand, **{field: largest + 1}))
+
+
+def test_where_there_is_no_gpu_or_no_node_left_that_is_said() -> None:
+    """Instead of GPUs of nought bytes."""
+    cluster = Cluster([Node("n", 8, GIB)])
+
+    assert "1,073,741,824 bytes of memory and no GPU, not always" in str(cluster.why_not(Demand(gpus=1)))
+    cluster.remove_node("n")
+    assert cluster.why_not(Demand(cpus=1)) == "never fits: every node is gone"
+    cluster.return_node("n")
+    assert cluster.why_not(Demand(cpus=1)) is None
 
 
 def test_gangs_are_placed_whole_or_not_at_all() -> None:
@@ -254,6 +364,85 @@ def test_a_string_is_no_list_of_what_a_node_holds() -> None:
         Cluster([machine("a")]).set_holds("a", "llama")
 
 
+def test_generators_are_taken_once_and_sets_in_one_order() -> None:
+    """Names that came from a generator are not lost, and a set's order, which differs between processes, is no matter."""
+    demand = Demand(gpus=1, models=(name for name in ["A10"]))  # type: ignore[arg-type]
+
+    assert demand.models == ("A10",)
+    assert Demand(gpus=1, models={"c", "a", "b"}).models == ("a", "b", "c")  # type: ignore[arg-type]
+    assert Cluster(machine(name) for name in "ab").place(Demand(gpus=1)) is not None
+
+
+def test_a_node_is_not_changed_through_its_makers_list() -> None:
+    """The books were made of what it was."""
+    gpus = [Gpu(GIB)]
+    node = Node("n", 1, 0, gpus)
+    gpus.append(Gpu(GIB))
+
+    assert node.gpus == (Gpu(GIB),)
+    assert hash(node)
+
+
+def test_an_interrupted_placing_of_many_changes_nothing() -> None:
+    """Ctrl-C in a user's policy, after some were placed."""
+    asked = []
+
+    def interrupted(room: object, demand: object, gpus: object) -> float:
+        asked.append(demand)
+        if len(asked) > 3:
+            raise KeyboardInterrupt
+        return 0
+
+    cluster = Cluster([machine(gpus=1)], policy=interrupted)
+    before = state(cluster)
+
+    with pytest.raises(KeyboardInterrupt):
+        cluster.place_many([Demand(gpus=0.1)] * 9)
+
+    assert state(cluster) == before
+    cluster.check_integrity()
+
+
+NO_DEMANDS = [None, "gpu", {"gpus": 1}, 5]
+
+
+@pytest.mark.parametrize("method", ["place", "place_gang", "place_many", "why_not", "never_fits", "ever_fits"])
+@pytest.mark.parametrize("given", NO_DEMANDS)
+def test_what_is_no_demand_is_refused_by_name(method: str, given: object) -> None:
+    """Whatever is asked about it; nothing changes."""
+    cluster = Cluster([machine()])
+    before = state(cluster)
+
+    with pytest.raises(ValueError, match=r"is no Demand|several demands"):
+        getattr(cluster, method)(given)
+
+    assert state(cluster) == before
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda cluster: cluster.place_many(Demand(gpus=1)),
+        lambda cluster: cluster.place_many([Demand(gpus=1), None]),
+        lambda cluster: cluster.observe(None),
+        lambda cluster: cluster.observe([("n1-0", 1)]),
+        lambda cluster: cluster.set_holds("n1", [1]),
+        lambda cluster: cluster.set_holds("n1", None),
+        lambda cluster: cluster.restore(None),
+        lambda cluster: cluster.restore({}),
+    ],
+)
+def test_other_things_are_refused(call: Callable[[Cluster], object]) -> None:
+    """In words, and nothing changes."""
+    cluster = Cluster([machine()])
+    before = state(cluster)
+
+    with pytest.raises(ValueError, match=r"\w"):
+        call(cluster)
+
+    assert state(cluster) == before
+
+
 def test_higher_priorities_are_placed_first() -> None:
     """The answers stand in the order of the demands."""
     cluster = Cluster([machine(gpus=1)])
@@ -306,6 +495,66 @@ def test_restore_refuses_what_does_not_fit() -> None:
     assert state(small) == before
 
 
+def test_restore_refuses_a_forged_snapshot() -> None:
+    """One GPU taken twice by one placement, fewer GPUs than asked, another GPU's name, a number that is to come again."""
+    cluster = Cluster([machine(gpus=2)])
+    (place,) = cluster.place_many([Demand(gpus=2)])
+    assert place is not None
+    told = cluster.snapshot()
+    before = state(cluster)
+
+    for forged in (
+        replace(place, gpu_indices=(0, 0)),
+        replace(place, gpu_indices=(0,)),
+        replace(place, gpu_uuids=("n1-0", "other")),
+        replace(place, id=told.next_id),
+    ):
+        with pytest.raises(ValueError, match="placement"):
+            cluster.restore(replace(told, placements=(forged,)))
+    assert state(cluster) == before
+
+
+@pytest.mark.parametrize("policy", ["packed", "locality", "random", "ray"])
+def test_another_process_goes_on_with_all_that_was_said(policy: str) -> None:
+    """What nodes hold, what is out of service, gone, closed or used by others comes with a snapshot, also through a pickle."""
+    machines = [replace(machine(name), holds=frozenset({"old"})) for name in "abcdef"]
+    one, other = Cluster(machines, policy), Cluster(machines, policy)
+    one.place(Demand(gpus=0.5, label="noisy"))
+    one.set_holds("e", ["llama"])
+    one.set_out_of_service("a-0")
+    one.set_out_of_service("b", "maintenance")
+    one.remove_node("c")
+    one.observe({"d-1": 15 * GIB})
+
+    other.restore(pickle.loads(pickle.dumps(one.snapshot())))
+
+    assert state(other) == state(one)
+    demand = Demand(gpus=0.3, near=("llama",), apart=("noisy",))
+    for _ in range(20):
+        assert other.why_not(demand) == one.why_not(demand)
+        assert other.place(demand) == one.place(demand)
+    for cluster in (one, other):
+        cluster.return_node("c")
+        cluster.return_to_service("b")
+        cluster.return_to_service("a-0")
+    assert state(other) == state(one)
+    other.check_integrity()
+
+
+def test_what_went_out_of_service_since_stays_out() -> None:
+    """Going back to what was promised mends no GPU."""
+    cluster = Cluster([machine("a"), machine("b"), machine("c")])
+    before = cluster.snapshot()
+    cluster.set_out_of_service("a-0")
+    cluster.set_out_of_service("b")
+    cluster.remove_node("c")
+
+    cluster.restore(before)
+
+    assert cluster.why_not(Demand(gpus=2)) is not None
+    assert len(cluster.rooms()) == 1
+
+
 def test_restored_clusters_go_on_alike() -> None:
     """Lots, learned shapes and numbers continue where the snapshot was taken."""
     for policy in ("random", "packed"):
@@ -354,6 +603,24 @@ def test_restored_clusters_go_on_alike() -> None:
         lambda: Node("n", "8", 0),
         lambda: Node("n", 1, 0, ["GPU"]),
         lambda: Node("n", 1, 0, 2),
+        lambda: Node("n", 1, 0, [Gpu(0)] * 1001),
+        lambda: Node("n", 1, 0, [Gpu(0)], islands=(0,)),
+        lambda: Node("n", 1, 0, [Gpu(0)], islands=None),
+        lambda: Node("n", 1, 0, [Gpu(0)], islands=(("a",),)),
+        lambda: Gpu(-1),
+        lambda: Gpu(None),
+        lambda: Gpu(0, model=None),
+        lambda: Gpu(0, uuid=7),
+        lambda: Cluster(None),
+        lambda: Cluster(machine()),
+        lambda: Cluster([], policy=["fgd"]),
+        lambda: Cluster([], policy=Fgd),
+        lambda: Cluster([], expected=[1]),
+        lambda: Cluster([], expected="fgd"),
+        lambda: Cluster([], expected=[[]]),
+        lambda: Cluster([], expected={Demand(gpus=1): -1}),
+        lambda: Cluster([], expected={Demand(gpus=1): 0.5}),
+        lambda: Cluster([], expected={Demand(gpus=1): 10**30}),
     ],
 )
 def test_absurd_sizes_are_refused(make: object) -> None:

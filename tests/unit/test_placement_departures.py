@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 
 from gpucache.cli.simulate import command
 from gpucache.errors import BadTable
-from gpucache.placement import Cluster, Demand, Gpu, Node
+from gpucache.placement import Cluster, Demand, Gpu, Node, Placement
 from gpucache.placement.departures import replay_with_departures
 from gpucache.placement.openb import Task
 
@@ -38,6 +39,44 @@ def test_without_backfill_nobody_passes() -> None:
     made = replay_with_departures(cluster(), QUEUE, backfill=False)
 
     assert (made.wait_max_s, made.makespan_s) == (18, 23)
+
+
+@pytest.mark.parametrize("backfill", [True, False])
+def test_a_long_queue_is_served_as_if_each_were_asked(backfill: bool) -> None:
+    """Each task starts when it would were the whole queue gone through at every moment; and thousands that wait cost no hours."""
+    draw = random.Random(7)
+    kinds = [Demand(gpus=0.5), ONE, TWO, Demand(gpus=1, cpus=3), Demand(cpus=2)]
+    tasks = [Task(str(at), draw.choice(kinds), at, draw.randint(1, 20)) for at in range(400)]
+
+    made = replay_with_departures(cluster(), tasks, backfill=backfill)
+
+    waits = sorted(_waits_one_by_one(cluster(), tasks, backfill=backfill))
+    assert (made.wait_max_s, made.wait_mean_s) == (waits[-1], sum(waits) / len(waits))
+    many = [Task(str(at), kinds[at % 3], 0, 1 + at % 5) for at in range(5000)]
+    assert replay_with_departures(cluster(), many, backfill=backfill).tasks == 5000
+
+
+def _waits_one_by_one(cluster: Cluster, tasks: list[Task], *, backfill: bool) -> list[int]:
+    """Second by second, everybody in turn."""
+    waiting: list[Task] = []
+    running: list[tuple[int, Placement]] = []
+    waits: list[int] = []
+    now = 0
+    while len(waits) < len(tasks):
+        for _, placement in [one for one in running if one[0] <= now]:
+            cluster.release(placement)
+        running = [one for one in running if one[0] > now]
+        waiting += [task for task in tasks if task.arrives_s == now]
+        for task in list(waiting):
+            placement = cluster.place(task.demand)
+            if placement is not None:
+                waiting.remove(task)
+                running.append((now + (task.takes_s or 0), placement))
+                waits.append(now - (task.arrives_s or 0))
+            elif not backfill:
+                break
+        now += 1
+    return waits
 
 
 def test_what_never_fits_is_counted_and_holds_up_nobody() -> None:

@@ -87,9 +87,61 @@ def test_a_task_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:
         read_tasks(str(path))
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", gzip.compress(NODES.encode(), mtime=0)[:-9]])
+def test_departures_need_both_times_of_every_task(tmp_path: Path) -> None:
+    """Where one is missing is told by file, line and column; without departures nobody asks."""
+    path = tmp_path / "tasks.csv"
+    path.write_text(TASKS.strip() + ",creation_time,deletion_time\nt,1,1,1,500,1,9\n\nu,1,1,1,500,10,\n")
+
+    with pytest.raises(BadTable, match=r"tasks.csv, line 4, column 'deletion_time': ''; expected a time"):
+        read_tasks(str(path), times=True)
+    assert len(read_tasks(str(path))) == 2
+
+
+def test_bytes_that_are_no_text_are_located(tmp_path: Path) -> None:
+    """By line and column, however far down the file."""
+    path = tmp_path / "nodes.csv"
+    path.write_bytes((NODES + "a,1000,1,2,T4\n").encode() + b"b\xff,1000,1,2,T4\n")
+
+    with pytest.raises(BadTable, match=r"line 3, column 'sn': 'b\\\\xff'; expected text in UTF-8"):
+        read_nodes(str(path))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
+    """Spreadsheets write one."""
+    path = tmp_path / "nodes.csv"
+    path.write_text(NODES + "ä,1000,1,2,T4\r\n", encoding="utf-8-sig")
+
+    assert [node.name for node in read_nodes(str(path))] == ["ä"]
+
+
+def test_a_column_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    """One of them would count, and nobody could say which."""
+    path = tmp_path / "nodes.csv"
+    path.write_text(NODES.strip() + ",gpu\na,1000,1,2,T4,5\n")
+
+    with pytest.raises(BadTable, match=r"line 1, column 'gpu'.*once"):
+        read_nodes(str(path))
+
+
+def damaged(archive: bytes) -> bytes:
+    middle = len(archive) // 2
+    return archive[:middle] + bytes(byte ^ 0x55 for byte in archive[middle : middle + 40]) + archive[middle + 40 :]
+
+
+LONG = NODES + "".join(f"node-{number},{number**5 % 9973},1,2,T{number**3 % 97}\n" for number in range(2000))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\x00",
+        gzip.compress(NODES.encode(), mtime=0)[:-9],
+        damaged(gzip.compress(LONG.encode(), mtime=0)),
+        b"\x1f\x8b no archive",
+    ],
+)
 def test_what_is_no_csv_is_refused(tmp_path: Path, content: bytes) -> None:
-    """Bytes that are no text, and a cut archive."""
+    """Bytes that are no text, an archive that is cut, damaged or none."""
     path = tmp_path / ("nodes.csv.gz" if content.startswith(b"\x1f") else "nodes.csv")
     path.write_bytes(content)
 

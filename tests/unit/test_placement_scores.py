@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpucache.placement import Cluster, Demand, Gpu, Node, Placement
+from gpucache.placement import Cluster, Demand, Gpu, Node, Placement, Room
 from gpucache.placement._scores import CODES
-from gpucache.placement.policies import Random
+from gpucache.placement.policies import Fgd, Random
 
 GIB = 2**30
 
@@ -75,6 +75,45 @@ def test_compiled_places_are_the_oracles(
             fast.release(gone)
             slow.release(gone)
     fast.check_integrity()
+
+
+@pytest.mark.parametrize("islands", [((0,), ()), ((), (), (), (0,)), ((), ())])
+def test_islands_without_a_gpu_are_none(islands: tuple[tuple[int, ...], ...]) -> None:
+    """They take no number, for which the compiled chooser would have no room."""
+    machines = [Node("n", 8, GIB, [Gpu(GIB)] * 2, islands=islands)]
+
+    for demand in (Demand(gpus=2, joined=True), Demand(gpus=2), Demand(gpus=1)):
+        fast, slow = Cluster(machines), Cluster(machines, compiled=False)
+        assert [fast.place(demand) for _ in range(3)] == [slow.place(demand) for _ in range(3)]
+    assert Cluster(machines).place(Demand(gpus=2, joined=True)) is None
+
+
+class MyFgd(Fgd):
+    def __call__(self, room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
+        return room.index
+
+
+class MyRandom(Random):
+    def __call__(self, room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
+        return room.index
+
+
+class Versioned:
+    code = "v1"
+
+    def __call__(self, room: Room, demand: Demand, gpus: tuple[int, ...]) -> float:
+        return room.index
+
+
+@pytest.mark.parametrize("policy", [MyFgd(), MyRandom(), Versioned()])
+def test_a_policy_that_is_derived_from_ours_is_asked(policy: object) -> None:
+    """Not the compiled one of the class that it was derived from; and an attribute `code` of its own means nothing."""
+    cluster = Cluster([Node("a", 8, 0, [Gpu(0)]), Node("b", 8, 0, [Gpu(0)])], policy)
+
+    place = cluster.place(Demand(gpus=0.5))
+
+    assert place is not None
+    assert place.node == "b"
 
 
 def test_learning_clusters_agree() -> None:

@@ -165,14 +165,14 @@ def test_the_driver_is_upgraded_under_us(fake_nvml: FakeNvml, said: list[str]) -
 
 def test_an_older_nvidia_ml_py(fake_nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that the installed bindings don't have is one absent value, with that reason."""
-    monkeypatch.delattr("pynvml.nvmlDeviceGetNumaNodeId")
+    monkeypatch.delattr("pynvml.nvmlDeviceGetRemappedRows")
     fake_nvml.says(gpu(0))
 
     (reading,) = NvmlSource().read().gpus
 
-    assert reading.numa_node is None
-    why = "this version of nvidia-ml-py does not know the call (nvmlDeviceGetNumaNodeId)"
-    assert reading.why_absent("numa_node") == why
+    assert reading.row_remaps is None
+    why = "this version of nvidia-ml-py does not know the call (nvmlDeviceGetRemappedRows)"
+    assert reading.why_absent("row_remaps") == why
 
 
 def test_whatever_the_bindings_raise_is_an_answer(fake_nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,6 +213,39 @@ def test_a_call_that_hangs_costs_the_time_limit(fake_nvml: FakeNvml, said: list[
     assert fleet.problems == (f"{why}; sizes are those read earlier",)
     assert reading.why_absent("power_w") == why
     assert said == ["GPUs are taken to be what was read earlier"]
+
+
+def test_what_was_read_before_a_call_that_hangs_counts(fake_nvml: FakeNvml, said: list[str]) -> None:
+    """One GPU hangs at the very first reading: those before it are not lost with it; it is named, and nobody is given it."""
+    fake_nvml.says(gpu(0, memory_used_bytes=GIB), gpu(1), gpu(2), "hang nvmlDeviceGetPowerUsage on 1")
+    source = NvmlSource(SOON_S)
+
+    fleet, next_one = source.read(), source.read()
+
+    assert [(one.uuid, one.memory_used_bytes) for one in fleet.gpus] == [(uuid(0), GIB)]
+    why = "NVML did not answer within 0.25 s (nvmlDeviceGetPowerUsage on GPU 1)"
+    assert fleet.problems == (f"{why}; nothing is read of {uuid(1)}, {uuid(2)}",)
+    assert fleet.driver_version == "570.86.15"
+    assert [(one.memory_total_bytes, one.memory_used_bytes) for one in next_one.gpus] == [(141 * GIB, None)]
+    assert said == ["not all GPUs are read", "GPUs are taken to be what was read earlier"]
+
+
+def test_gpus_that_were_read_earlier_stay_beside_those_read_now(fake_nvml: FakeNvml) -> None:
+    """With their sizes, in order, and the reason in the place of readings."""
+    fake_nvml.says(gpu(0), gpu(1), gpu(2))
+    source = NvmlSource(LATER_S)
+    source.read()
+    source._time_limit_s = SOON_S
+
+    fake_nvml.says(gpu(0, power_mw=99_000), gpu(1), gpu(2), "hang nvmlDeviceGetPowerUsage on 1")
+    fleet = source.read()
+
+    assert [(one.uuid, one.memory_total_bytes, one.power_w) for one in fleet.gpus] == [
+        (uuid(0), 141 * GIB, 99.0),
+        (uuid(1), 141 * GIB, None),
+        (uuid(2), 141 * GIB, None),
+    ]
+    assert fleet.lost == ()
 
 
 def test_while_a_call_hangs_nobody_waits_again(fake_nvml: FakeNvml, said: list[str]) -> None:

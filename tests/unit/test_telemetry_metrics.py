@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from gpucache.telemetry import Fleet, GpuReading, RowRemaps
+from gpucache.telemetry import Fleet, GpuReading, MigReading, RowRemaps
 from gpucache.telemetry.metrics import fleet_metrics
 
 GIB = 2**30
@@ -50,6 +51,20 @@ def test_what_was_not_read_has_no_line() -> None:
     assert values(text, "power_watts").keys() == {"GPU-a"}
     assert values(text, "ecc_corrected_errors_total") == {"GPU-a": "0"}
     assert values(text, "ecc_uncorrected_errors_total") == {}
+
+
+def test_instances_slowdowns_and_problems() -> None:
+    """MIG instances under a name of their own, each reason of a slowdown, and that something is missing."""
+    instance = MigReading("MIG-1", 1, 0, "a MIG 1g", 16 * GIB, 3 * GIB, None)
+    cut = replace(BUSY, mig_is_on=True, mig=(instance,), throttle_reasons=("idle", "hardware power brake"))
+
+    text = fleet_metrics(Fleet((cut, SILENT), 0, problems=("it hangs",)), age_s=0)
+
+    assert 'gpucache_mig_memory_used_bytes{uuid="MIG-1",gpu="GPU-a",model="a MIG 1g"} ' + str(3 * GIB) in text
+    assert "gpucache_mig_memory_free_bytes{" not in text
+    assert values(text, "slowed") == {"GPU-a": "1"}
+    assert 'reason="hardware power brake"' in text
+    assert "\ngpucache_gpu_reading_problems 1\n" in text
 
 
 def test_a_lost_gpu_is_a_metric() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from dataclasses import fields, replace
 
 import pytest
@@ -166,6 +167,16 @@ def test_memory_by_version_1_where_there_is_no_version_2(fake_nvml: FakeNvml) ->
     assert (reading.memory_used_bytes, reading.memory_free_bytes) == (41 * GIB, 100 * GIB)
     assert reading.memory_reserved_bytes is None
     assert reading.why_absent("memory_reserved_bytes") == "Not Supported"
+
+
+@pytest.mark.parametrize("node", [0, 1, 63, 64, 300])
+def test_the_numa_node_of_a_gpu_on_pcie(fake_nvml: FakeNvml, node: int) -> None:
+    """The driver says by affinity which node is near; the call named for it answers only where a GPU is a node itself."""
+    fake_nvml.says(gpu(0, numa_node=node), "fail nvmlDeviceGetNumaNodeId 3")
+    assert only(NvmlSource().read()).numa_node == node
+
+    fake_nvml.says(gpu(0, numa_node=node), "fail nvmlDeviceGetMemoryAffinity 3")
+    assert only(NvmlSource().read()).numa_node == node
 
 
 def test_temperature_by_the_older_call(fake_nvml: FakeNvml) -> None:
@@ -400,3 +411,37 @@ def test_a_thousand_xids_keep_the_newest(fake_nvml: FakeNvml) -> None:
     assert len(xids) == 32
     assert xids[-1] == replace(xids[0], code=43, seen_at_ns=xids[-1].seen_at_ns)
     source.close()
+
+
+# ---------------------------------------------------------------- the fake itself
+
+
+def test_what_happens_at_a_given_time(fake_nvml: FakeNvml) -> None:
+    """Xids come when they are to, in their order, and a GPU that is to vanish then is there before and lost after."""
+    fake_nvml.says(gpu(0), gpu(1), "xid 0 31", "xid 0 13 at 60", "xid 0 79 at 120", "vanish 1 at 400")
+    began_ns = time.monotonic_ns()
+    source = NvmlSource(watch_xids=True)
+    before = source.read()
+    watcher = source.watcher
+    assert watcher is not None
+    assert watcher.wait_for(uuid(0), 79, timeout_s=30)
+    source.close()
+
+    codes, times = zip(*((event.code, event.seen_at_ns) for event in watcher.seen(uuid(0)) or ()), strict=True)
+    assert codes == (31, 13, 79)
+    assert times[2] - began_ns >= 110e6  # the file may have been read a little before
+    deadline_s = time.monotonic() + 30
+    while not source.read().lost and time.monotonic() < deadline_s:
+        pass
+    assert len(before.gpus) + len(before.lost) == 2
+    assert source.read().lost == (uuid(1),)
+
+
+def test_more_gpus_than_any_machine_has(fake_nvml: FakeNvml) -> None:
+    """All are read, in order, with their paths."""
+    fake_nvml.says(*(gpu(index) for index in range(100)))
+
+    fleet = NvmlSource(30.0).read()
+
+    assert [one.uuid for one in fleet.gpus] == [uuid(index) for index in range(100)]
+    assert len(fleet.paths) == 100 * 99 // 2

@@ -35,6 +35,7 @@ MIXED = Fleet((whole(0, "GPU-a", "L4"), whole(1, "GPU-b", "H200")), 0)
         (FOUR, "", []),
         (FOUR, "-1", []),
         (FOUR, "1,-1,2", ["GPU-11-abcd"]),
+        (FOUR, "1,", ["GPU-11-abcd"]),
         (TWINS, "GPU-12a", ["GPU-12ab-0"]),
         (CUT, None, ["GPU-a", "MIG-1a", "MIG-1b"]),
         (CUT, "MIG-1b,0", ["MIG-1b", "GPU-a"]),
@@ -54,6 +55,8 @@ def test_what_an_entry_names(fleet: Fleet, setting: str | None, uuids: list[str]
     ("fleet", "setting", "uuids", "why"),
     [
         (FOUR, "0,7,1", ["GPU-00-abcd"], "index 7 names no device: there are 4 GPUs"),
+        (FOUR, "0,,1", ["GPU-00-abcd"], "'' names no device"),
+        (FOUR, "٣", [], "'٣' names no device"),
         (FOUR, "0,GPU-99", ["GPU-00-abcd"], "'GPU-99' names no device"),
         (FOUR, "0,gpu-11", ["GPU-00-abcd"], "'gpu-11' names no device"),
         (FOUR, "all", [], "'all' names no device"),

@@ -1,0 +1,204 @@
+"""Files that native code opens by a path that no text names: Arrow's readers, which open in C++ what Python never hears of."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = """
+import functools, os, ssl, sys, tempfile, threading
+from pathlib import Path
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import gpucache as gpc
+
+def value(path):
+    return pq.read_table(path).column("x").to_pylist()
+
+@gpc.task
+def formatted(number, call):
+    return value(f"data/part-{number}.parquet")
+
+@gpc.task
+def joined(number, call):
+    return value(Path.cwd() / "data" / "-".join(["part", str(number) + "." + "parquet"]))
+
+@gpc.task
+def mapped(number, call):
+    return value(pa.memory_map(f"data/part-{number}.parquet"))
+
+@gpc.task
+def dataset(number, call):
+    return sorted(ds.dataset("da" + "ta").to_table().column("x").to_pylist())[:number]
+
+@functools.cache
+def kept(number):
+    return value(f"data/part-{number}.parquet")
+
+@gpc.task
+def cached(number, call):
+    return kept(number)
+
+@gpc.resident
+def weights(number):
+    return value(f"data/part-{number}.parquet")
+
+@gpc.task
+def resident(number, call):
+    return weights(number)
+
+@gpc.task
+def inner(number):
+    return value(f"data/part-{number}.parquet")
+
+@gpc.task
+def nested(number, call):
+    return inner(number)
+
+@functools.cache
+def threads():
+    from concurrent.futures import ThreadPoolExecutor
+    return ThreadPoolExecutor(1)
+
+@gpc.task
+def threaded(number, call):
+    return threads().submit(value, f"data/part-{number}.parquet").result()
+
+@gpc.task
+def forked(number, call):
+    ours, theirs = os.pipe()
+    if os.fork() == 0:
+        os.write(theirs, pa.OSFile(f"text/part-{number}.txt").readall())
+        os._exit(0)
+    os.wait()
+    return os.read(ours, 100).decode()
+
+@gpc.task
+def its_own(number, call):
+    with tempfile.TemporaryDirectory() as folder:
+        pq.write_table(pq.read_table(f"data/part-{number}.parquet"), f"{folder}/{number}.parquet")
+        pq.write_table(pq.read_table(f"{folder}/{number}.parquet"), f"made-{number}.parquet")
+    ssl.create_default_context()
+    return value(f"made-{number}.parquet")
+
+@gpc.task
+def changing(number, call):
+    found = value(f"data/part-{number}.parquet")
+    os.utime("data/" + "part-" + str(number) + ".parquet")  # nothing that this program writes: another might have
+    return found
+
+@gpc.task
+def replacing(number, call):
+    found = value(f"data/part-{number}.parquet")
+    pq.write_table(pa.table({"x": [9]}), "other.parquet")
+    os.replace("other.parquet", "data/" + "part-" + str(number) + ".parquet")
+    return found
+
+task, content = globals()[sys.argv[1]], int(sys.argv[2])
+os.makedirs("data", exist_ok=True)
+os.makedirs("text", exist_ok=True)
+table = pa.table({"x": [content]})
+if content >= 0:
+    pq.write_table(table, "data/part-1.parquet")
+    Path("text/part-1.txt").write_text(str([content]))
+states = []
+gpc.init(runtime="inline")
+from gpucache.events import hooks
+hooks.add(lambda event: states.append(event.state.value) if hasattr(event, "state") and event.task == sys.argv[1] else None)
+for call in range(2):
+    print(task(1, call), states[-1])
+"""
+WAYS = ["formatted", "joined", "mapped", "dataset", "cached", "resident", "nested", "threaded", "forked", "its_own"]
+
+
+def run(folder: Path, way: str, content: int) -> str:
+    """Two calls of the program, which differ in an argument that the body does not look at; a negative content writes nothing."""
+    environment = {**os.environ, "GPUCACHE_STORE": str(folder / "store")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "program.py", way, str(content)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_native_code_reads_counts(tmp_path: Path, way: str) -> None:
+    """By its content, in every call: the same content hits, another runs, the first again hits."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+
+    assert run(tmp_path, way, 1) == "[1] ran\n[1] ran\n"
+    assert run(tmp_path, way, 1) == "[1] hit\n[1] hit\n"
+    assert run(tmp_path, way, 2) == "[2] ran\n[2] ran\n"
+    assert run(tmp_path, way, 1) == "[1] hit\n[1] hit\n"
+
+
+def test_a_file_that_changes_after_native_code_read_it(tmp_path: Path) -> None:
+    """Nobody knows what was read: the value is given and not kept."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+
+    assert run(tmp_path, "changing", 1) == "[1] uncached\n[1] uncached\n"
+
+
+def test_a_file_that_the_body_replaces_after_native_code_read_it(tmp_path: Path) -> None:
+    """It counts as it was when it was read, like one that Python has read."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+
+    assert run(tmp_path, "replacing", 1) == "[1] ran\n[9] ran\n"
+    assert run(tmp_path, "replacing", 1) == "[1] hit\n[1] ran\n"  # the second one has not met that content
+
+
+def test_who_does_not_want_libraries_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GPUCACHE_NATIVE_READS=0 leaves them alone: then such a file is not seen."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    monkeypatch.setenv("GPUCACHE_NATIVE_READS", "0")
+
+    assert run(tmp_path, "joined", 1) == "[1] ran\n[1] ran\n"
+    assert run(tmp_path, "joined", 2) == "[1] hit\n[1] hit\n"
+
+
+FULL = """
+import pyarrow as pa
+from gpucache.memo import _opens
+assert _opens.install(4096) == 0
+import gpucache as gpc
+
+@gpc.task
+def many(count):
+    for number in range(count):
+        pa.OSFile("data" + "/" + str(number))
+    return count
+
+gpc.init(runtime="inline")
+from pathlib import Path
+Path("data").mkdir(exist_ok=True)
+for number in range(200):
+    Path("data", str(number)).touch()
+for count in (200, 20, 20):
+    many(count)
+    print(many.explain(count).hit)
+"""
+
+
+def test_more_files_than_there_is_room_to_note(tmp_path: Path) -> None:
+    """Who opened more than could be noted has no record; the next one, who opened fewer, has."""
+    (tmp_path / "program.py").write_text(FULL)
+    environment = {**os.environ, "GPUCACHE_STORE": str(tmp_path / "store")}
+
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.split() == ["False", "True", "True"], done.stderr
+    assert "one of the files that it opened (too many for all to be noted)" in done.stderr
