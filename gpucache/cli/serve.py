@@ -45,12 +45,11 @@ def command(metrics: bool, port: int, store: str | None, as_json: bool) -> int: 
             raise click.ClickException(
                 f"port {port} can't be served on: {problem}; choose another with --port"
             ) from None
-        with server:
+        with contextlib.suppress(KeyboardInterrupt), server:
             url = f"http://127.0.0.1:{server.server_address[1]}/metrics"
             write_json("serve", url=url) if as_json else write(url)
             sys.stdout.flush()  # whoever started us by a pipe waits for it
-            with contextlib.suppress(KeyboardInterrupt):
-                server.serve_forever()
+            server.serve_forever()
     return INTERRUPTED
 
 
