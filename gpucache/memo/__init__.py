@@ -6,11 +6,12 @@ from gpucache.memo.environment import Numerics, environment_text
 from gpucache.memo.execute import Done, ResultNotStored, Takeoff, Work, checked, execute, find, publish, watch_of
 from gpucache.memo.explain import ACCEPTED, Explanation, Kind, Reason, differences, explain
 from gpucache.memo.inputs import forget, inputs_of_parts, lookup, parts_of_inputs, remember
+from gpucache.memo.keepers import generation_of
 from gpucache.memo.key import Identity, Key, Parts, header_of, key_of
 from gpucache.memo.sharing import fetch
 from gpucache.memo.sources import CodeChange
 from gpucache.memo.sources import changes as code_changes
-from gpucache.memo.watching import Watch, current_watch, generation_of, note_hit
+from gpucache.memo.watching import Watch, current_watch, note_hit
 from gpucache.shown import shown
 
 __all__ = [

@@ -19,10 +19,10 @@ from contextvars import Token
 
 from gpucache.fingerprint import Project, file_of_module, name_of_file, texts_from
 from gpucache.fingerprint.project import stdlib_roots
-from gpucache.memo import asking, by_name, children, hearing, native
+from gpucache.memo import asking, by_name, children, hearing, keepers, native
 from gpucache.memo.children import Line, Told
 from gpucache.memo.commands import named_in
-from gpucache.memo.frames import is_incidental, is_known_code, is_ours, is_pythons
+from gpucache.memo.frames import is_incidental, is_known_code, is_pythons
 from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, path_of
 from gpucache.memo.named_files import files_named, given_files, is_source, texts_in
 from gpucache.memo.questions import ASKED, IN_CONTENT, PROGRAM, is_link
@@ -36,9 +36,6 @@ _DEVICES, _MEMORY = "/dev/", "/dev/shm/"  # noqa: S108  # the second has files l
 _PROGRAMS = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
 
 _project = Project()
-_by_code: dict[types.CodeType, dict[tuple[str, str], tuple[Input, str]]] = {}
-_generations: dict[types.CodeType, int] = {}
-"""What functions were seen to read that keep what they read (lru_cache): who gets it from them later depends on it, too."""
 
 
 class Watch:
@@ -133,7 +130,7 @@ class Watch:
             if place not in found and not self._is_passed_over(path):
                 found[place] = self._look("file", path)  # if the body made it anew, that is what it shall find again
         for code in self._keepers:
-            found = {**{place: one for place, (one, _) in _by_code.get(code, {}).items()}, **found}
+            found = {**keepers.read_by(code), **found}
         return [one for place, one in found.items() if one.kind not in ASKED or self._counts(place, found)]
 
     def _counts(self, place: tuple[str, str], found: dict[tuple[str, str], Input]) -> bool:
@@ -324,7 +321,7 @@ class Watch:
         one = look_at(*place, self._root)
         self.add((one,))
         for code in self._keepers:
-            _by_code.setdefault(code, {})[place] = one, self._root
+            keepers.note(code, one, self._root)
         if kind == "file" and os.stat(path).st_mtime_ns > self._began_at_ns and hearing.SUBPROCESS not in self.notes:
             self._unproven = one
 
@@ -375,10 +372,7 @@ class Watch:
         if known is None:
             self.add((look_at(kind, name, self._root),))
             known = self._inputs[place]
-        while frame is not None and not is_ours(frame):
-            if _project.has_file(frame.f_code.co_filename):
-                _by_code.setdefault(frame.f_code, {})[place] = known, self._root
-            frame = frame.f_back
+        keepers.note_frames(frame, known, self._root)
         return known
 
     def _look(self, kind: str, path: str) -> Input:
@@ -430,12 +424,3 @@ def _here() -> str:
         return os.getcwd()
     except OSError:  # it was removed
         return ""
-
-
-def generation_of(code: types.CodeType) -> int:
-    """How often something that this function read, and keeps, was found changed since."""
-    known = _by_code.get(code)
-    if known and any(look_at(one.kind, one.name, root).digest != one.digest for one, root in known.values()):
-        _by_code[code] = {}
-        _generations[code] = _generations.get(code, 0) + 1
-    return _generations.get(code, 0)
