@@ -89,7 +89,9 @@ class Watch:
         self._directory = _here()
         self._import_path = list(sys.path)
         self._lost = native.lost()
-        self._began_at_ns, self._thread = time.time_ns(), threading.get_ident()
+        # The clock that files get their times by: what was written before is not later than this.
+        self._began_at_ns = time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE)
+        self._thread = threading.get_ident()
         if children.are_there():
             self.note("processes are there that began before it: what they read for it is not seen")
         hearing.begin(self)

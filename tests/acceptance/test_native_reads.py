@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
-import functools, os, ssl, sys, tempfile, threading
+import functools, os, ssl, sys, tempfile, time
 from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -106,7 +106,8 @@ def its_own(number, call):
 @gpc.task
 def changing(number, call):
     found = value(f"data/part-{number}.parquet")
-    os.utime("data/" + "part-" + str(number) + ".parquet")  # nothing that this program writes: another might have
+    later = time.time_ns() + 10**9  # nothing that this program writes: another might have
+    os.utime("data/" + "part-" + str(number) + ".parquet", ns=(later, later))
     return found
 
 @gpc.task
