@@ -73,6 +73,7 @@ def stats(store: Store) -> StoreStats:
         index_bytes=store.rows.nbytes,
         pins=sum(1 for _ in store.rows.scan("pins")),
         tasks=tasks,
+        values=sum(1 for _ in store.rows.scan("puts")),
     )
 
 
