@@ -26,6 +26,7 @@ VERBS = {
     "check": "Run a run's calls again, or compare two runs, and say what is not the same.",
     "accept": "Let a task's results of an earlier run answer for its code as it is now.",
     "gc": "Free room in the store; says what it would do, does it with --apply.",
+    "pin": "Keep values whatever gc is asked for.",
     "verify": "Check every row and every byte of the store.",
     "status": "Show the runs in progress, the warm workers, and what these hold of the GPUs.",
     "push": "Send results to the remote that were not sent yet.",
