@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -332,6 +333,25 @@ def test_a_matrix_comes_back(tmp_path: Path) -> None:
 
     assert type(found) is np.matrix
     assert found.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_store_that_was_deleted_is_said_to_be_gone(tmp_path: Path) -> None:
+    """Under a running process: each method gives an answer or our own error; what was handed out stays; another is made there."""
+    store = gpc.Store(tmp_path / "store")
+    digest = store.put(LARGE)
+    held = store.get(digest)
+    shutil.rmtree(tmp_path / "store")
+
+    with pytest.raises(NoSuchRecord):
+        store.get(digest)
+    assert not store.contains(digest)
+    for ask in (store.stats, store.verify, store.collect, lambda: store.collect(apply=True), lambda: store.put(LARGE)):
+        with pytest.raises(StoreUnusable):
+            ask()
+    np.testing.assert_array_equal(held, LARGE)
+    store.close()
+    with gpc.Store(tmp_path / "store") as again:
+        np.testing.assert_array_equal(again.get(again.put(LARGE)), LARGE)
 
 
 def test_an_unknown_level_is_refused(tmp_path: Path) -> None:
