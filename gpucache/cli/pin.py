@@ -1,4 +1,4 @@
-"""`gpucache pin RUN`: keep the results of a run; `gpucache pin` lists what is kept."""
+"""`gpucache pin RUN`: keep the results of a run, or a value by its digest; `gpucache pin` lists what is kept."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", metavar="[RUN]", required=False)
+@click.argument("name", metavar="[RUN|DIGEST]", required=False)
 @click.option("--task", metavar="NAME", help="Only the results of this task.")
 @click.option("--remove", is_flag=True, help="Keep them no longer.")
 @store_option
 @json_option
 def command(name: str | None, task: str | None, remove: bool, store: str | None, as_json: bool) -> int:
-    """Keep the results of a run, whatever gc or the store's limit would have go. Without RUN: list what is kept."""
+    """Keep the results of a run, or a value by how its digest begins, whatever gc or the store's limit would have go.
+
+    Without RUN or DIGEST: list what is kept.
+    """
     from gpucache.cli.output import size, write, write_json
     from gpucache.flows import current_session, run
-    from gpucache.flows.pinning import pin, pinned, unpin
+    from gpucache.flows.pinning import pin, pinned, results_of, unpin, value_named
 
     if name is None and (remove or task is not None):
         raise click.UsageError("name the run: gpucache pin RUN")
     start_on_a_store(store)
     kept_in = current_session().store
-    found = pinned(kept_in) if name is None else (unpin if remove else pin)(kept_in, run(name), task)
+    if name is None:
+        found = pinned(kept_in)
+    else:
+        named = value_named(kept_in, name) if task is None else ()
+        found = (unpin if remove else pin)(kept_in, named or results_of(kept_in, run(name), task))
     if as_json:
         pins = [{"task": one.task, "digest": one.digest, "bytes": one.nbytes} for one in found]
         write_json("pin", removed=remove, pins=pins)

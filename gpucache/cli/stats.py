@@ -28,6 +28,8 @@ def command(store: str | None, as_json: bool) -> int:
         return 0
     write(f"store    {stats.path}")
     write(f"records  {stats.records:,}")
+    if stats.values:
+        write(f"values   {stats.values:,}, put by hand")
     write(f"blobs    {stats.blobs:,} files, {size(stats.blob_bytes)}")
     write(f"index    {size(stats.index_bytes)}")
     write(f"pins     {stats.pins:,}")

@@ -41,9 +41,14 @@ _REMEDIES: tuple[tuple[Any, str], ...] = (
 
 
 def _forgets(value: Any) -> bool:
-    """Whether an array has attributes that a class of the user's adds, and that ndarray's own reduce knows nothing of."""
+    """Whether an array has attributes that a class of the user's adds, and that ndarray's own reduce knows nothing of.
+
+    numpy's own matrix has one as well, which it makes anew by itself.
+    """
     numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(value, numpy.ndarray) and bool(forgotten(type(value), value))
+    if numpy is None or not isinstance(value, numpy.ndarray) or type(value).__module__.partition(".")[0] == "numpy":
+        return False
+    return bool(forgotten(type(value), value))
 
 
 class _Refused(Exception):  # carries a refusal out of pickle, whose own errors say less

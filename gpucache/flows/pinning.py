@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from gpucache.store import Store
 
 
+SHORTEST = 6
+"""So many digits of a digest are asked for at least."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pinned:
     """A result that is kept.
@@ -29,13 +33,37 @@ class Pinned:
     nbytes: int
 
 
-def pin(store: Store, run: Run[Any], task: str | None = None) -> tuple[Pinned, ...]:
-    """Keep the results of a run's calls, of all or of one task's. Those that lie in the index stay in any case, and take no pin.
+def results_of(store: Store, run: Run[Any], task: str | None = None) -> tuple[Pinned, ...]:
+    """The results of a run's calls, of all or of one task's. Those that lie in the index stay in any case, and are left out.
 
     Raises:
-        NoSuchRecord: There is no such call, or a result's bytes are gone; nothing was pinned.
+        NoSuchRecord: There is no such call.
     """
-    found = tuple(_results(store, run, task))
+    return tuple(_results(store, run, task))
+
+
+def value_named(store: Store, name: str) -> tuple[Pinned, ...]:
+    """The value whose digest is this, or begins so; () if there is none.
+
+    Raises:
+        NoSuchRecord: There are several.
+    """
+    digits = name.removeprefix(f"{ALGORITHM}:").lower()
+    if len(digits) < SHORTEST or not set(digits) <= set("0123456789abcdef"):
+        return ()
+    digests = {digest for rows in ("values", "pins") for digest, _ in store.rows.scan(rows)}
+    found = [digest for digest in digests if digest.hex().startswith(digits)]
+    if len(found) > 1:
+        raise NoSuchRecord("value", name, f"that is how {len(found)} digests begin; write more of it")
+    return tuple(_pinned(store, "", digest) for digest in found)
+
+
+def pin(store: Store, found: tuple[Pinned, ...]) -> tuple[Pinned, ...]:
+    """Keep these.
+
+    Raises:
+        NoSuchRecord: A result's bytes are gone; nothing was pinned.
+    """
     for one in found:
         if not store.contains(_digest(one)):
             raise NoSuchRecord("bytes of a result of", one.task, "they are gone: run the flow again, then pin it")
@@ -44,13 +72,9 @@ def pin(store: Store, run: Run[Any], task: str | None = None) -> tuple[Pinned, .
     return found
 
 
-def unpin(store: Store, run: Run[Any], task: str | None = None) -> tuple[Pinned, ...]:
-    """Keep them no longer; those that were pinned.
-
-    Raises:
-        NoSuchRecord: There is no such call.
-    """
-    return tuple(one for one in _results(store, run, task) if store.unpin(_digest(one)))
+def unpin(store: Store, found: tuple[Pinned, ...]) -> tuple[Pinned, ...]:
+    """Keep them no longer; those that were pinned."""
+    return tuple(one for one in found if store.unpin(_digest(one)))
 
 
 def pinned(store: Store) -> tuple[Pinned, ...]:

@@ -176,12 +176,7 @@ class Blobs:
                 if self._digest(descriptor) != digest:
                     raise self._corrupt(row, "its content is not what its digest says")
                 row = BlobRow(row.name, row.nbytes, stamp, boot_id())
-            if not row.nbytes:
-                return b"", row
-            mapping = Mapping(descriptor, row.nbytes, writable)
-            if not writable:
-                self._mapped[row.name, row.stamp] = mapping
-            return mapping, row
+            mapped = Mapping(descriptor, row.nbytes, writable) if row.nbytes else b""
         except OSError as problem:
             if problem.errno not in UNREADABLE:
                 raise  # no address space left, say
@@ -189,6 +184,9 @@ class Blobs:
         finally:
             with suppress(OSError):  # closed all the same, and only read
                 os.close(descriptor)
+        if not writable and isinstance(mapped, Mapping):
+            self._mapped[row.name, row.stamp] = mapped
+        return mapped, row
 
     def _descriptor(self, row: BlobRow) -> int:
         try:

@@ -169,7 +169,11 @@ class Index:
     @property
     def nbytes(self) -> int:
         """What the index takes on disk."""
-        return (self.path / "data.mdb").stat().st_blocks * 512
+        try:
+            return (self.path / "data.mdb").stat().st_blocks * 512
+        except OSError as problem:
+            why = problem.strerror or str(problem)
+            raise StoreUnusable(str(self.path), why, "is the store's directory still there, and yours?") from problem
 
     def _pages(self, database: str, prefix: bytes, *, reverse: bool) -> Iterator[tuple[bytes, bytes | None]]:
         after: bytes | None = None

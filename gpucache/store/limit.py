@@ -11,10 +11,11 @@ What was written or read a short while ago stays: who has just written a value i
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from random import Random
 from typing import TYPE_CHECKING
 
-from gpucache.errors import StoreFull, StoreUnusable
+from gpucache.errors import BadSetting, StoreFull, StoreUnusable
 from gpucache.events import Degraded, hooks
 from gpucache.store.record import Manifest
 
@@ -28,6 +29,16 @@ LOOKS = 32
 """So often do writers look while they write as much as the limit, in the mean."""
 
 MAKING_ROOM = b"make some room!!"
+
+
+def check_amount(name: str, asked: object, *, least: int) -> None:
+    """Refuse what is no amount: a text, no number, less than the least. None is right: no limit.
+
+    Raises:
+        BadSetting: With what it should be.
+    """
+    if asked is not None and not (isinstance(asked, Real) and float(asked) >= least):
+        raise BadSetting(name, str(asked), f"a number, {least} or more, or None for no limit")
 
 
 class Limit:

@@ -30,11 +30,11 @@ from gpucache.store.contract import BlobStore, Rows, RowWriter, Stray
 from gpucache.store.flight import Flight
 from gpucache.store.hashing import ALGORITHMS, Content
 from gpucache.store.index import Index
-from gpucache.store.limit import Limit
+from gpucache.store.limit import Limit, check_amount
 from gpucache.store.place import algorithm, prepare, why_not_trusted
 from gpucache.store.record import CollectReport, Manifest, PartRef, Record, StoreStats, VerifyReport, encode_row
 from gpucache.store.tables import Tables, table_prefix
-from gpucache.store.values import Values
+from gpucache.store.values import Values, raw_of
 
 T = TypeVar("T")
 
@@ -100,8 +100,7 @@ class Store(Tables):
         max_bytes: int | None = None,
         outbox: Callable[[], object] | None = None,
     ) -> None:
-        if max_bytes is not None and max_bytes < 1:
-            raise BadSetting("max_bytes", str(max_bytes), "1 or more, or None for no limit")
+        check_amount("max_bytes", max_bytes, least=1)
         if content is not None and content not in ALGORITHMS:
             raise BadSetting("content", str(content), " or ".join(ALGORITHMS))
         if durability not in ("durable", "relaxed", "volatile"):
@@ -151,6 +150,9 @@ class Store(Tables):
     def put(self, value: Any) -> Digest:
         """Store a value under its own digest, unless it is there.
 
+        The digest is of the content alone. gpucache.digest() gives the same but for what holds instances of the project's own
+        classes, whose code counts there: a call's identity.
+
         Raises:
             NotIdentifiable, NotStorable, StoreFull: Nothing was stored.
         """
@@ -178,7 +180,7 @@ class Store(Tables):
             RecordCorrupt: Its bytes are damaged; they were quarantined.
             Untrusted: It would be unpickled, and others can write to this store.
         """
-        manifest = self.manifest_of(_raw(digest))
+        manifest = self.manifest_of(raw_of(digest))
         if manifest is None:
             raise NoSuchRecord("value", str(digest), "put() it, or compute it again")
         try:
@@ -188,7 +190,7 @@ class Store(Tables):
 
     def contains(self, digest: Digest | str) -> bool:
         """Whether the value of this digest is here, its bytes included."""
-        manifest = self.manifest_of(_raw(digest))
+        manifest = self.manifest_of(raw_of(digest))
         return manifest is not None and self.has(manifest)
 
     def pin(self, digest: Digest | str) -> None:
@@ -197,14 +199,14 @@ class Store(Tables):
         Raises:
             NoSuchRecord: It is not here.
         """
-        raw = _raw(digest)
+        raw = raw_of(digest)
         if not self.contains(Digest(ALGORITHM, raw)):
             raise NoSuchRecord("value", str(digest), "put() it first")
         self._opened().update(lambda rows: rows.put("pins", raw, b""))
 
     def unpin(self, digest: Digest | str) -> bool:
         """Keep it no longer; whether it was pinned."""
-        raw = _raw(digest)
+        raw = raw_of(digest)
         return self._opened().update(lambda rows: rows.delete("pins", raw))
 
     # ---------------------------------------------------------------- the whole
@@ -240,7 +242,12 @@ class Store(Tables):
             max_bytes: So much may remain; None: all that something names.
             spared_s: What was written or read since so many seconds stays, whatever max_bytes is.
             apply: Do it.
+
+        Raises:
+            BadSetting: Less than nothing may remain, or stay; nothing was removed.
         """
+        check_amount("max_bytes", max_bytes, least=0)
+        check_amount("spared_s", spared_s, least=0)
         return upkeep.collect(self, max_bytes=max_bytes, spared_s=spared_s, apply=apply)
 
     def close(self) -> None:
@@ -251,12 +258,19 @@ class Store(Tables):
             self._rows.close()
 
     def __enter__(self) -> Self:
+        self._opened()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Store can't be pickled or copied: give its path to who needs it, to open it there")
 
     # ---------------------------------------------------------------- values by manifest
 
@@ -472,10 +486,6 @@ class Store(Tables):
     def _is_linked(self, part: PartRef, name: Path) -> bool:
         row = None if part.blob is None else self._values.blob_row(part.blob)
         return row is not None and self._files.is_trusted(row, name)
-
-
-def _raw(digest: Digest | str) -> bytes:
-    return (Digest.parse(digest) if isinstance(digest, str) else digest).raw
 
 
 def _note_to_send(rows: RowWriter, key: bytes) -> None:

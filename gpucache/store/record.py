@@ -117,6 +117,7 @@ class StoreStats:
         index_bytes: The index's bytes on disk.
         pins: Values that are kept.
         tasks: By task: records, bytes of their results, seconds they took.
+        values: Values that put() gave.
     """
 
     path: str
@@ -126,6 +127,7 @@ class StoreStats:
     index_bytes: int
     pins: int
     tasks: tuple[TaskStats, ...]
+    values: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ def stats(store: Store) -> StoreStats:
         index_bytes=store.rows.nbytes,
         pins=sum(1 for _ in store.rows.scan("pins")),
         tasks=tasks,
+        values=sum(1 for _ in store.rows.scan("puts")),
     )
 
 
@@ -194,9 +195,17 @@ def _plan(store: Store, rows: RowReader, max_bytes: int | None, spared_s: float)
         unnamed,
         evicted,
         list(_dead_rows(rows, marks, known.keys() - gone, now)),
-        list(store.strays({row.name for row in known.values()}, files, given_up, older_than=now - GRACE_S)),
+        _strays(store, {row.name for row in known.values()}, files, given_up, now),
         total - sum(candidate.nbytes for candidate in evicted),
     )
+
+
+def _strays(store: Store, named: set[str], files: list[Manifest], given_up: list[Manifest], now: float) -> list[Stray]:
+    try:
+        return list(store.strays(named, files, given_up, older_than=now - GRACE_S))
+    except OSError as problem:
+        why = problem.strerror or str(problem)
+        raise StoreUnusable(str(store.path), why, "is its directory still there, and yours?") from problem
 
 
 def _marks(rows: RowReader, known: dict[bytes, BlobRow], now: float) -> _Marks:

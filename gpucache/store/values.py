@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gpucache import codec
+from gpucache.digests import Digest
 from gpucache.errors import BlobMissing, RecordCorrupt, StoreFull, StoreUnusable
 from gpucache.events import Quarantined, hooks
 from gpucache.store.contract import BlobStore, RowReader, Rows, RowWriter
@@ -38,6 +39,19 @@ NOTE_USE_AGAIN_S = 600.0
 NOTED_MAX = 65536
 
 _decode_manifest = msgspec.msgpack.Decoder(Manifest).decode
+
+
+def raw_of(digest: Digest | str) -> bytes:
+    """The bytes of a digest, or of its text.
+
+    Raises:
+        TypeError, ValueError: It is neither.
+    """
+    if isinstance(digest, str):
+        digest = Digest.parse(digest)
+    if not isinstance(digest, Digest):
+        raise TypeError(f"values are asked for by a gpucache.Digest or its text, not by a {type(digest).__name__}")
+    return digest.raw
 
 
 class Values:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import multiprocessing
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import blake3
 import numpy as np
@@ -272,6 +276,82 @@ def test_each_level_of_verify_finds_what_it_looks_at(tmp_path: Path, level) -> N
         assert report.repaired
         assert store.verify(level=level).problems == ()
         assert not store.contains(short)
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"x" * 16, LARGE])
+@pytest.mark.parametrize("ask", ["get", "contains", "pin", "unpin"])
+def test_what_is_no_digest_is_refused_in_words(tmp_path: Path, ask: str, wrong: object) -> None:
+    """A number, nothing, bytes, the value itself: what was asked for by what."""
+    with gpc.Store(tmp_path / "store") as store, pytest.raises(TypeError, match=type(wrong).__name__):
+        getattr(store, ask)(wrong)
+
+
+@pytest.mark.parametrize("asked", [{"max_bytes": -1}, {"max_bytes": "1GB"}, {"max_bytes": np.nan}, {"spared_s": -1.0}])
+def test_a_limit_below_nothing_removes_nothing(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """A wrong sign, a text, no number: refused before anything goes."""
+    with gpc.Store(tmp_path / "store") as store:
+        digest = store.put(LARGE)
+        with pytest.raises(BadSetting, match="0 or more"):
+            store.collect(apply=True, **asked)
+        assert store.contains(digest)
+
+
+@pytest.mark.parametrize("max_bytes", [0, -1, "1GB"])
+def test_a_limit_that_is_none_makes_no_store(tmp_path: Path, max_bytes: Any) -> None:
+    """Said before anything is made."""
+    with pytest.raises(BadSetting, match="max_bytes"):
+        gpc.Store(tmp_path / "store", max_bytes=max_bytes)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_store_is_neither_pickled_nor_copied_nor_entered_when_closed(tmp_path: Path) -> None:
+    """Two handles would be one, and close each other: the words say what to do; its repr says where it is."""
+    store = gpc.Store(tmp_path / "store")
+    assert repr(store) == f"Store('{tmp_path / 'store'}')"
+    for make in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="give its path"):
+            make(store)
+    store.close()
+    with pytest.raises(StoreClosed), store:
+        pass
+
+
+def test_what_was_put_is_counted(tmp_path: Path) -> None:
+    """Small values, too, which take no file."""
+    with gpc.Store(tmp_path / "store") as store:
+        for value in (1, "two", LARGE, LARGE):
+            store.put(value)
+        assert store.stats().values == 3
+        assert store.stats().blobs == 1
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_a_matrix_comes_back(tmp_path: Path) -> None:
+    """numpy's old matrix, which sums of scipy's sparse ones are: it holds nothing of its user's."""
+    with gpc.Store(tmp_path / "store") as store:
+        found = store.get(store.put(np.matrix([[1, 2], [3, 4]])))
+
+    assert type(found) is np.matrix
+    assert found.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_store_that_was_deleted_is_said_to_be_gone(tmp_path: Path) -> None:
+    """Under a running process: each method gives an answer or our own error; what was handed out stays; another is made there."""
+    store = gpc.Store(tmp_path / "store")
+    digest = store.put(LARGE)
+    held = store.get(digest)
+    shutil.rmtree(tmp_path / "store")
+
+    with pytest.raises(NoSuchRecord):
+        store.get(digest)
+    assert not store.contains(digest)
+    for ask in (store.stats, store.verify, store.collect, lambda: store.collect(apply=True), lambda: store.put(LARGE)):
+        with pytest.raises(StoreUnusable):
+            ask()
+    np.testing.assert_array_equal(held, LARGE)
+    store.close()
+    with gpc.Store(tmp_path / "store") as again:
+        np.testing.assert_array_equal(again.get(again.put(LARGE)), LARGE)
 
 
 def test_an_unknown_level_is_refused(tmp_path: Path) -> None:

@@ -238,3 +238,24 @@ def test_help_names_every_verb() -> None:
     assert all(verb in runner.invoke(cli, ["--help"]).output for verb in VERBS)
     for verb in VERBS:
         assert runner.invoke(cli, [verb, "--help"]).exit_code == 0
+
+
+def test_pin_keeps_what_gc_would_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By how a digest begins; listed, kept by gc, and let go again. What is not there is not found."""
+    path = tmp_path / "a store"
+    with gpc.Store(path) as store:
+        digest, other = store.put(bytes(range(256)) * 400), store.put(bytes(100_000))
+    store_of = ("--store", str(path))
+
+    assert gpucache(capsys, "pin", digest.raw.hex()[:8], *store_of, "--json")[0] == 0
+    _, out, _ = gpucache(capsys, "pin", *store_of, "--json")
+    (pin,) = json.loads(out)["pins"]
+    assert pin["digest"] == digest.raw.hex()
+    assert pin["bytes"] >= 102_400
+    assert gpucache(capsys, "gc", "--max-size", "1B", "--apply", *store_of)[0] == 0
+    with gpc.Store(path) as store:
+        assert store.contains(digest)
+        assert not store.contains(other)
+
+    assert "1 result, 100.0 KiB: kept no longer" in gpucache(capsys, "pin", "--remove", str(digest), *store_of)[1]
+    assert gpucache(capsys, "pin", "0123456789", *store_of)[0] == 4
