@@ -86,7 +86,9 @@ class Executor(concurrent.futures.Executor):
             self._cached = CachedCalls(config, self._resources, retries=retries, timeout_s=self._timeout_s)
             self._driver = self._cached.driver
         else:
-            self._driver = Driver(config, initializer=initializer, initargs=initargs, on_broken=_log_broken)
+            self._driver = Driver(
+                config, initializer=initializer, initargs=initargs, on_broken=_log_broken, keeps_main=True
+            )
         self._store = store
         self._retries = retries
         # An executor that nobody holds any more finishes what it was given and then ends its workers.

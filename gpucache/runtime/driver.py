@@ -67,6 +67,7 @@ class Driver:
         starter: Where workers come from, instead of what config.runtime says.
         read_fleet: What the GPUs say; asked when the first call wants one, and from then on.
         on_broken: Told, once, that an initializer raised.
+        keeps_main: Workers keep the main file's globals from call to call (workers/main_state.py).
 
     Attributes:
         broken: Why no call can run any more, None as long as they can.
@@ -81,6 +82,7 @@ class Driver:
         starter: Starter | None = None,
         read_fleet: Callable[[], Fleet] = read_fleet,
         on_broken: Callable[[WorkersBroken], None] | None = None,
+        keeps_main: bool = False,
     ) -> None:
         self._config = config
         self._pid = os.getpid()
@@ -98,10 +100,11 @@ class Driver:
         self._fleet_has_gpus: bool | None = None
         self._first_look = threading.Lock()
         self._on_broken = on_broken
+        self._keeps_main = keeps_main
         self.broken: Exception | None = None
         self._starter: Starter | None = None if self._inline else starter or _starter(config)
         self._shipment = Shipment()
-        initial = b"" if initializer is None else messages.dumps((initializer, initargs))
+        initial = b"" if initializer is None else messages.dumps((initializer, initargs), keeps_main=keeps_main)
         self._engine = Engine(_capacity(config), warm_wait_s=config.warm_wait_s)
         self._pool: Pool | None = None
         if self._starter is not None:
@@ -151,7 +154,7 @@ class Driver:
         call = CallId(next(self._calls))
         future = CallFuture(lambda: self._step(events.CancelAsked(call)))
         try:
-            payload = messages.dumps((fn, args, dict(kwargs or {})), store)
+            payload = messages.dumps((fn, args, dict(kwargs or {})), store, keeps_main=self._keeps_main)
         except Exception as problem:  # noqa: BLE001  # an edge: the arguments' own __reduce__ is the user's
             future.set_running_or_notify_cancel()
             future.set_exception(problem if store is None else not_sendable(name, problem))

@@ -21,6 +21,7 @@ from gpucache.codec import code_file
 from gpucache.codec.global_names import with_class_globals
 from gpucache.codec.main_class import evaluated_annotations
 from gpucache.errors import NotIdentifiable, NotStorable, RemoteError, RemoteTraceback, StoreFull, StoreUnusable
+from gpucache.workers import main_state
 
 if TYPE_CHECKING:
     from gpucache.store import Store
@@ -137,14 +138,22 @@ _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 decode = _decoder.decode
 
 
-def dumps(value: object, store: Store | None = None) -> bytes:
+def dumps(value: object, store: Store | None = None, *, keeps_main: bool = False) -> bytes:
     """Pickle a value for the other side; large arrays in it go through `store`, if there is one.
+
+    Args:
+        keeps_main: The worker keeps the main file's globals from call to call (main_state.py).
 
     Raises:
         Whatever the value's own pickling raises: pickle.PicklingError, TypeError, ...
     """
+    return _dumps(value, store, set() if keeps_main else None)
+
+
+def _dumps(value: object, store: Store | None, main_names: set[str] | None) -> bytes:
     out = io.BytesIO()
     pickler = _Pickler(out, protocol=5) if store is None else _PicklerByContent(out, store)
+    pickler.main_names = main_names
     pickler.dump(value)
     return out.getvalue()
 
@@ -158,6 +167,9 @@ def loads(data: bytes | memoryview, store: Store | None = None) -> Any:  # whate
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     dispatch_table = code_file.dispatch_table()
+    main_names: set[str] | None = (
+        None  # globals of the main file that the message has by now; None: they don't go by name
+    )
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, memoryview):
@@ -165,7 +177,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         if sys.version_info >= (3, 14) and isinstance(value, type):
             evaluated_annotations(value)
         reduced = super().reducer_override(value)
-        return with_class_globals(value, reduced) if isinstance(value, types.FunctionType) else reduced
+        if not isinstance(value, types.FunctionType):
+            return reduced
+        reduced = with_class_globals(value, reduced)
+        names = self.main_names
+        return (
+            reduced if names is None else main_state.shared(value, reduced, names, lambda one: _dumps(one, None, names))
+        )
 
 
 class _PicklerByContent(_Pickler):
