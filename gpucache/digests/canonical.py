@@ -32,7 +32,10 @@ _length = struct.Struct("<Q").pack
 
 
 class Symbols(Protocol):
-    """Who knows the identity of code: functions, classes, modules, tasks."""
+    """Who knows the identity of code: functions, classes, modules, tasks.
+
+    One with an attribute `kinds`, a set, gets there the classes of all that is met and is not of a built-in type.
+    """
 
     def token(self, obj: object) -> bytes | None:
         """The identity of a piece of code; None if obj is none, or not one that it answers for."""
@@ -51,7 +54,7 @@ class Walker:
         path: How to get to the current value: texts, or (key,) for an item.
     """
 
-    __slots__ = ("_native", "_open", "depth", "out", "path", "symbols")
+    __slots__ = ("_kinds", "_native", "_open", "depth", "out", "path", "symbols")
 
     def __init__(
         self, symbols: Symbols | None = None, name: str = "", native: Native | None = None, depth: int = 0
@@ -60,6 +63,7 @@ class Walker:
         self.out = bytearray()
         self.path: list[Any] = [name]
         self.depth = depth
+        self._kinds: set[type] | None = getattr(symbols, "kinds", None)
         self._native = native
         self._open: set[int] = set()
 
@@ -99,8 +103,22 @@ class Walker:
 
     def class_token(self, cls: type) -> bytes:
         """The identity of a class: what `symbols` says, else its name, which must lead to it."""
-        token = None if self.symbols is None else self.symbols.token(cls)
+        token = self.code_token(cls)
         return b"=" + token if token is not None else b"." + of_objects.name_of(self, cls)
+
+    def code_token(self, value: object) -> bytes | None:
+        """What `symbols` says of a value; None if it is no code. A refusal of what the code reads says where the code lies."""
+        if self.symbols is None:
+            return None
+        try:
+            return self.symbols.token(value)
+        except NotIdentifiable as refusal:
+            way = self.path_text()
+            if not way or refusal.path.startswith(way):
+                raise
+            raise NotIdentifiable(
+                f"{way} -> {refusal.path}", refusal.type_name, refusal.why, refusal.remedy
+            ) from refusal
 
     def refusal(self, value: object, why: str, remedy: str) -> NotIdentifiable:
         """The error for a value that has no identity."""
@@ -109,7 +127,11 @@ class Walker:
 
     def path_text(self) -> str:
         """How to get to the current value, as one would write it in Python; of a long way, its beginning and its end."""
-        steps = [step if isinstance(step, str) else f"[{_brief(step[0])}]" for step in self.path]
+        # From a pair of key and value, the next step is to one of the two; nobody would write it.
+        whole = [
+            step for step, last in zip(self.path, ("", *self.path), strict=False) if last[1:] != (of_objects.PAIR,)
+        ]
+        steps = [step if isinstance(step, str) else f"[{_brief(step[0])}]" for step in whole]
         if len(steps) > _MOST_STEPS:
             steps[_MOST_STEPS // 2 : -_MOST_STEPS // 2] = ["..."]
         return "".join(steps)
@@ -129,6 +151,8 @@ class Walker:
         self._open.discard(id(value))
 
     def _other(self, kind: type, value: Any) -> None:
+        if self._kinds is not None:
+            self._kinds.add(kind)
         parts = registered(kind)
         if parts is not None:
             self.tag(b"R", self.class_token(kind))

@@ -27,6 +27,7 @@ _LIBRARIES = {
     "scipy.sparse": "gpucache.digests.of_scipy",
     "polars": "gpucache.digests.of_polars",
     "random": "gpucache.digests.of_random",
+    "jinja2": "gpucache.digests.of_jinja",
 }
 """What a class's module begins with -> the module whose encoders() are (exact classes, families)."""
 

@@ -27,13 +27,16 @@ _PROTOCOL = 4
 _HEAP_TYPE = 1 << 9
 """Py_TPFLAGS_HEAPTYPE (object.h): a class made at run time. One that was not is the only one of its name."""
 
+PAIR = object()
+"""Marks a step to a pair of key and value: (key, PAIR)."""
+
 _length = struct.Struct("<Q").pack
 
 
 def encode_object(walker: Walker, value: Any) -> None:
     """Append any value that has no encoder of its own."""
     kind = type(value)
-    token = None if walker.symbols is None else walker.symbols.token(value)
+    token = walker.code_token(value)
     if token is not None:
         walker.tag(b"Y", token)
     elif issubclass(kind, type | types.FunctionType):
@@ -144,7 +147,7 @@ def _reduced(walker: Walker, value: Any) -> None:
         walker.child("", arguments)
     state(walker, its_state)
     _stream(walker, items)
-    _stream(walker, pairs)
+    _stream(walker, pairs, are_pairs=True)
     walker.child(".__reduce_ex__()[5]", setter)
     state(walker, None if reducer is not None else forgotten(kind, value))
 
@@ -157,11 +160,13 @@ def _global(walker: Walker, value: Any, name: str) -> None:
     walker.tag(b"g", _utf8(str(module)), _utf8(name))
 
 
-def _stream(walker: Walker, items: Iterable[Any] | None) -> None:
+def _stream(walker: Walker, items: Iterable[Any] | None, *, are_pairs: bool = False) -> None:
+    """Append the items of a list's or a dict's subclass; in an error's path a pair is known by its key."""
     listed = [] if items is None else list(items)
     walker.out += _length(len(listed))
     for index, item in enumerate(listed):
-        walker.child((index,), item)
+        is_pair = are_pairs and type(item) is tuple and len(item) == 2
+        walker.child((item[0], PAIR) if is_pair else (index,), item)
 
 
 def forgotten(kind: type, value: Any) -> object:

@@ -7,10 +7,12 @@ import enum
 import pathlib
 import struct
 import types
+import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gpucache.digests import of_objects
-from gpucache.digests.encoders import add_encoder, add_family
+from gpucache.digests.encoders import Encoder, add_encoder, add_family
 
 if TYPE_CHECKING:
     from gpucache.digests.canonical import Walker
@@ -37,7 +39,7 @@ def _enum(walker: Walker, value: enum.Enum) -> None:
 
 def _method(walker: Walker, value: types.MethodType) -> None:
     """A bound method: its function and what it is bound to. Its reduce asks the object for the name, and may find another."""
-    token = None if walker.symbols is None else walker.symbols.token(value)
+    token = walker.code_token(value)
     if token is not None:
         walker.tag(b"Y", token)
         return
@@ -74,6 +76,20 @@ def _struct_format(walker: Walker, value: struct.Struct) -> None:
     walker.child(".format", value.format)
 
 
+def _reference(walker: Walker, value: weakref.ReferenceType[Any]) -> None:
+    """A weak reference is what it leads to, now; None if that is gone."""
+    walker.begin(b"ref", value)
+    walker.child("()", value())
+
+
+def _weak_container(content: Callable[[Any], object]) -> Encoder:
+    def encode(walker: Walker, value: Any) -> None:
+        walker.tag(b"X", type(value).__name__.encode())
+        walker.child("", content(value))
+
+    return encode
+
+
 def _singleton(walker: Walker, value: object) -> None:
     walker.begin(repr(value).encode(), value)
 
@@ -88,6 +104,10 @@ add_encoder(pathlib.PurePosixPath, _pure_path)
 add_encoder(pathlib.PureWindowsPath, _pure_path)
 add_family(enum.Enum, _enum)
 add_encoder(types.MethodType, _method)
+add_encoder(weakref.ref, _reference)
+add_encoder(weakref.WeakSet, _weak_container(set))
+add_encoder(weakref.WeakValueDictionary, _weak_container(dict))
+add_encoder(weakref.WeakKeyDictionary, _weak_container(dict))
 add_encoder(types.MappingProxyType, _mapping_proxy)
 add_encoder(memoryview, _memoryview)
 add_encoder(struct.Struct, _struct_format)

@@ -15,6 +15,7 @@ from gpucache.digests import value_digest
 from gpucache.errors import NotIdentifiable
 from gpucache.fingerprint._unchanged import Unchanged
 from gpucache.fingerprint.missing import MISSING
+from gpucache.fingerprint.path_texts import attributes_of
 
 
 class Reads:
@@ -131,8 +132,7 @@ class _ById:
     def token(self, obj: Any) -> bytes | None:
         if isinstance(obj, _CODE) or type(obj).__module__.startswith("gpucache."):
             return b"%d" % id(obj)
-        own = getattr(obj, "__dict__", None) if type(obj).__dictoffset__ else None
-        return b"%d" % id(obj) if isinstance(own, dict) and "__wrapped__" in own else None
+        return b"%d" % id(obj) if "__wrapped__" in attributes_of(obj) else None
 
 
 _CODE = type | types.FunctionType | types.MethodType | types.ModuleType

@@ -7,6 +7,7 @@ counts as its class and what it wraps; a task as the function that it runs.
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import operator
 import os
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from gpucache.errors import NotIdentifiable
 from gpucache.fingerprint.context import Context
 from gpucache.fingerprint.graph import Item, Node
+from gpucache.fingerprint.path_texts import attributes_of
 from gpucache.fingerprint.project import is_compiled
 from gpucache.fingerprint.references import cell_content, label_of_module
 
@@ -48,6 +50,8 @@ def describer_of(context: Context, obj: Any) -> Describer | None:
         return _describe_task
     if isinstance(obj, _ENVIRON):
         return _describe_environment
+    if kind.__module__ == "numpy" and kind.__name__ == "ufunc":
+        return _describe_ufunc
     if isinstance(obj, logging.Logger | logging.LoggerAdapter):
         return _describe_logger
     if _wrapped(obj) is not None and not context.is_project_class(kind):
@@ -155,6 +159,32 @@ def _describe_builtin(walk: Walk, function: Any, label: str, items: list[Item]) 
     items.append(walk.outside(f"{module}.{function.__qualname__}"))
 
 
+def _describe_ufunc(walk: Walk, ufunc: Any, label: str, items: list[Item]) -> None:
+    """A library's counts as the path that leads to it, as if the code had named it; one made of a function, as that."""
+    name = _path_to(walk.context, ufunc)
+    if name is not None:
+        items.append(walk.outside(name))
+        return
+    made_of = [obj for obj in gc.get_referents(ufunc) if callable(obj)]
+    if not made_of:
+        raise NotIdentifiable(label, "numpy.ufunc", f"no module has it as {ufunc.__name__}", "name it in a module")
+    items.append(walk.outside("numpy.ufunc") + f" {ufunc.nin} {ufunc.nout} {ufunc.identity!r}".encode())
+    for function in made_of:
+        walk.describe(function, label, items)
+
+
+def _path_to(context: Context, obj: Any) -> str | None:
+    """The most public path to a library's object, whatever else has imported it; None if no library has it."""
+    own_name: str = obj.__name__
+    modules = [(name, module) for name, module in list(sys.modules.items()) if type(module) is types.ModuleType]
+    found = [
+        f"{name}.{own_name}"
+        for name, module in modules
+        if vars(module).get(own_name) is obj and not context.project.has(module)
+    ]
+    return min(found, key=lambda path: (path.count("._"), path.count("."), path), default=None)
+
+
 def _describe_wrapper(walk: Walk, wrapper: Any, label: str, items: list[Item]) -> None:
     kind = type(wrapper)
     items.append(walk.outside(f"{kind.__module__}.{kind.__qualname__}"))
@@ -197,9 +227,7 @@ def _is_task(obj: Any) -> bool:
 
 def _wrapped(obj: Any) -> Any:
     """What a wrapper object wraps. Only its own attributes are looked at: a user's __getattr__ is not run."""
-    own = getattr(type(obj), "__dictoffset__", 0) and getattr(obj, "__dict__", None)
-    if not isinstance(own, dict):
-        return None
+    own = attributes_of(obj)
     return next((own[name] for name in _WRAPPED_AS if callable(own.get(name))), None)
 
 

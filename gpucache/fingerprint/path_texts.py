@@ -34,14 +34,25 @@ def texts_of_value(value: Any, depth: int = 0) -> Iterator[str]:
             inner = value
         elif type(value) is dict:
             inner = value.values()
-        elif type(value).__dictoffset__ and type(value).__module__.partition(".")[0] not in _LARGE:
-            inner = getattr(value, "__dict__", {}).values()
+        elif type(value).__module__.partition(".")[0] not in _LARGE:
+            inner = attributes_of(value).values()
         for item in list(inner)[:_WIDEST]:
             yield from texts_of_value(item, depth + 1)
 
 
 _WIDEST = 200
 _LARGE = frozenset({"numpy", "pandas", "polars", "pyarrow", "torch"})
+
+
+def attributes_of(value: Any) -> dict[str, Any]:
+    """What lies in an instance's __dict__, without running the code of an object that answers for it."""
+    if not getattr(type(value), "__dictoffset__", 0):
+        return {}
+    try:
+        own = object.__getattribute__(value, "__dict__")
+    except (AttributeError, TypeError):
+        return {}
+    return own if type(own) is dict else {}
 
 
 def may_name(text: str) -> bool:

@@ -52,13 +52,13 @@ def is_frozen(obj: Any) -> bool:
     return isinstance(obj, _FROZEN)
 
 
-def digest_of_data(context: Context, obj: object, label: str) -> bytes | None:
-    """The digest of a value that holds no code; None if it holds some.
+def digest_of_data(context: Context, obj: object, label: str, kinds: set[type]) -> bytes | None:
+    """The digest of a value that holds no code; None if it holds some. `kinds` gets the classes of what is in it.
 
     Raises:
         NotIdentifiable: It has no identity, or a part of it has none.
     """
-    probe = _Probe(context)
+    probe = _Probe(context, kinds)
     try:
         encoded = encode(obj, symbols=probe, name=label)
     except NotIdentifiable as refusal:
@@ -111,8 +111,8 @@ _STREAMS = ("stdin", "stdout", "stderr")
 class _Probe:
     """Symbols that only find out whether a value holds code."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, kinds: set[type]) -> None:
+        self._context, self.kinds = context, kinds
         self.met = False
 
     def token(self, obj: Any) -> bytes | None:

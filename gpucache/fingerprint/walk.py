@@ -163,14 +163,16 @@ class Walk:
     def _describe_value(self, obj: Any, label: str, items: list[Item], group: str) -> None:
         component = f"{group}:{label}" if label else ""
         self.path_texts.update(dict.fromkeys(texts_of_value(obj)))
+        kinds: set[type] = set()
         try:
-            digest = digest_of_data(self.context, obj, label)
+            digest = digest_of_data(self.context, obj, label, kinds)
         except NotIdentifiable:
             name = name_in_library(self.context, obj)
             if name is None:
                 raise
             items.append(self.outside(name))
             return
+        self._libraries_of(kinds)
         if digest is not None:
             items.append(Value(component, digest, shown(obj), digest))
         elif type(obj) in (list, tuple, dict):
@@ -181,6 +183,12 @@ class Walk:
             items.append(Value(component, self._digest_with_code(obj, label), shown(obj), local))
         if not is_frozen(obj):
             self.reads.value(obj)
+
+    def _libraries_of(self, kinds: set[type]) -> None:
+        """Whoever has a value of a library's class at hand reaches that library: its methods are one step away."""
+        for kind in kinds:
+            if not issubclass(kind, _SYMBOLS | types.BuiltinFunctionType) and not self.context.is_project_class(kind):
+                self.outside(f"{kind.__module__}.{kind.__qualname__}")
 
     def _describe_container(self, node: Node, obj: Any) -> None:
         kind, label = type(obj), node.component.partition(":")[2]

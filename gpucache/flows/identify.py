@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gpucache.digests import combine, value_digest
+from gpucache.errors import NotIdentifiable
 from gpucache.fingerprint.project import root_of
 from gpucache.flows.future import Future, resolved
 from gpucache.memo import Explanation, environment_text, explain, header_of, key_of, shown
@@ -79,7 +80,10 @@ class Code:
         """Names of what the code reads that is no longer what it was; empty in the common case, at once."""
         if self.fingerprint.is_current():
             return ()
-        now, before = self.fingerprints.of(task.fn).parts, self.fingerprint.parts
+        try:
+            now, before = self.fingerprints.of(task.fn).parts, self.fingerprint.parts
+        except NotIdentifiable as refusal:  # the body put something there that has no identity
+            return (refusal.path,)
         changed = sorted(name for name in {**now, **before} if now.get(name, (b"",))[0] != before.get(name, (b"",))[0])
         return tuple(name.partition(":")[2] for name in changed if not name.startswith("code:"))
 

@@ -12,7 +12,7 @@ from gpucache.digests import value_digest
 from gpucache.events import State
 from gpucache.flows.future import resolved
 from gpucache.flows.watcher import Why
-from gpucache.memo import Done, Takeoff, Work, checked, execute, publish, watch_of
+from gpucache.memo import Done, Takeoff, Work, checked, execute, publish, watch_of, why_unstored
 
 if TYPE_CHECKING:
     from gpucache.flows.identify import Called
@@ -30,7 +30,7 @@ def run_here(session: Session, called: Called, watched: Watched) -> Any:
     cause = why(session, called, watched)
     work = work_of(session, called, watched, lambda: called.task.body(called.values))
     retries = called.task.options.retries
-    return _ended(called, watched, cause, lambda: _tried(retries, lambda: execute(session.store, work)))
+    return _ended(session, called, watched, cause, lambda: _tried(retries, lambda: execute(session.store, work)))
 
 
 async def run_body_async(session: Session, called: Called, watched: Watched) -> Any:
@@ -43,7 +43,7 @@ async def run_body_async(session: Session, called: Called, watched: Watched) -> 
     except BaseException:
         watched.end(called, State.FAILED, why=cause)
         raise
-    return _ended(called, watched, cause, lambda: done)
+    return _ended(session, called, watched, cause, lambda: done)
 
 
 async def _landed(session: Session, called: Called, work: Work) -> Done:
@@ -127,6 +127,16 @@ def why(session: Session, called: Called, watched: Watched) -> Why:
     return Why(tuple(map(str, explanation.reasons)), None if before is None else bytes.fromhex(before))
 
 
+def why_ended(session: Session, called: Called | None, state: State, cause: Why) -> Why:
+    """Why the call ran; and if it left no record, why that is."""
+    if state != State.UNCACHED or called is None:
+        return cause
+    unstored = why_unstored(session.store, called.task.name, called.key)
+    said = f"its result was not stored: {unstored}"
+    known = any(reason.endswith(unstored) for reason in cause.reasons)
+    return cause if not unstored or known else cause._replace(reasons=(*cause.reasons, said))
+
+
 def resolved_all(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values with every future within them replaced by its result."""
     return tuple(resolved(value) for value in values)
@@ -147,7 +157,7 @@ async def _tried_async(retries: int, attempt: Callable[[], Awaitable[T]]) -> T:
     return await attempt()
 
 
-def _ended(called: Called, watched: Watched, cause: Why, give: Callable[[], Done]) -> Any:
+def _ended(session: Session, called: Called, watched: Watched, cause: Why, give: Callable[[], Done]) -> Any:
     try:
         done = give()
     except BaseException:
@@ -157,5 +167,7 @@ def _ended(called: Called, watched: Watched, cause: Why, give: Callable[[], Done
     if done.record is not None:
         called.record_key = done.record.key
     took = done.seconds if done.state == State.RAN else None
+    if watched.is_recorded:
+        cause = why_ended(session, called, done.state, cause)
     watched.end(called, done.state, seconds=took, saved_seconds=done.saved_seconds, why=cause, result=result)
     return done.value

@@ -13,7 +13,7 @@ from gpucache.events import Degraded, State, hooks
 from gpucache.flows.demands import input_bytes, next_demand, observe
 from gpucache.flows.future import Arrived, Future, futures_in
 from gpucache.flows.identify import Called
-from gpucache.flows.in_process import why
+from gpucache.flows.in_process import why, why_ended
 from gpucache.flows.shared import begin, fetched
 from gpucache.flows.watcher import Why
 from gpucache.memo import Key, current_watch, lookup, note_hit
@@ -222,7 +222,7 @@ class Launch:
             state,
             seconds=seconds,
             saved_seconds=saved_seconds,
-            why=self._why,
+            why=why_ended(self._session, self._called, state, self._why),
             result=result,
         )
         if self._future.set_running_or_notify_cancel():

@@ -11,6 +11,7 @@ from gpucache.memo.key import Identity, Key, Parts, header_of, key_of
 from gpucache.memo.sharing import fetch
 from gpucache.memo.sources import CodeChange
 from gpucache.memo.sources import changes as code_changes
+from gpucache.memo.unstored import why_unstored
 from gpucache.memo.watching import Watch, current_watch, note_hit
 from gpucache.shown import shown
 
@@ -50,4 +51,5 @@ __all__ = [
     "remember",
     "shown",
     "watch_of",
+    "why_unstored",
 ]

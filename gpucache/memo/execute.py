@@ -32,6 +32,7 @@ from gpucache.memo import sources
 from gpucache.memo.explain import SAID
 from gpucache.memo.inputs import lookup, parts_of_inputs, remember
 from gpucache.memo.key import Parts
+from gpucache.memo.unstored import note_stored, note_unstored
 from gpucache.memo.watching import Watch
 from gpucache.store import Manifest, Record, Store
 
@@ -194,6 +195,8 @@ def publish(store: Store, work: Work, value: object, seconds: float, watch: Watc
         why = _why_not_explained(work, watch)
         if why:
             say_not_stored(work.task, why)
+            if work.key is not None:
+                note_unstored(store, work.task, work.key, why)
             watch = None
     try:
         return _store_result(store, work, value, seconds, watch)
@@ -201,6 +204,8 @@ def publish(store: Store, work: Work, value: object, seconds: float, watch: Watc
         if isinstance(problem, NotStorable) and (work.travels or work.strict):
             raise
         say_not_stored(work.task, str(problem))
+        if work.key is not None and isinstance(problem, NotStorable):
+            note_unstored(store, work.task, work.key, str(problem))
         return Done(State.UNCACHED, value, None, None, seconds)
 
 
@@ -229,6 +234,7 @@ def _store_result(store: Store, work: Work, value: object, seconds: float, watch
     )
     store.publish(record, table)
     sources.keep(store, table, work.source)
+    note_stored(store, work.task, key)
     return Done(
         State.RAN, None if work.travels else _as_stored(store, work, manifest, value), manifest, record, seconds
     )
@@ -258,8 +264,16 @@ def _refuse_randomness(work: Work, watch: Watch) -> None:
 def _refuse_changed_arguments(work: Work) -> None:
     """Whoever passed it has another value in hand now, and must know."""
     for name, before in work.argument_digests.items():
-        if name in work.arguments and work.digest(work.arguments[name]) != before:
+        if name in work.arguments and _digest_now(work, name) != before:
             raise ArgumentMutated(work.task, name, "work on a copy of it, or mark the task cache=False")
+
+
+def _digest_now(work: Work, name: str) -> bytes | None:
+    """An argument's digest after the run; None if the body put something into it that has none."""
+    try:
+        return work.digest(work.arguments[name])
+    except NotIdentifiable:
+        return None
 
 
 def _why_not_explained(work: Work, watch: Watch) -> str:

@@ -14,6 +14,7 @@ from gpucache.memo.inputs import PROJECT, lists_now, lookup, parts_of_inputs, wi
 from gpucache.memo.key import Parts
 from gpucache.memo.questions import ASKED
 from gpucache.memo.sources import CodeChange
+from gpucache.memo.unstored import why_unstored
 from gpucache.memo.variables import ALL
 from gpucache.store import Record, Store
 
@@ -122,6 +123,10 @@ def explain(
         return Explanation(task, key.hex(), not gone, gone, key.hex(), record.seconds, notes)
     now = next(lists_now(store, key, root), None)
     parts = parts if now is None else {**parts, **parts_of_inputs(now)}
+    why = why_unstored(store, task, key)
+    if why:
+        again = Reason(Kind.NOT_CACHEABLE, f"its last result was not stored: {why}")
+        return Explanation(task, key.hex(), False, (again,), notes=notes)
     nearest = _nearest(store, task, parts)
     if nearest is None:
         return Explanation(task, key.hex(), False, (Reason(Kind.NEVER_RUN, task),), notes=notes)

@@ -11,6 +11,8 @@ from pipeline_support import World
 
 pytestmark = pytest.mark.slow
 
+BY_PATH = "import scipy.special\ndef use(x):\n    return x + float(scipy.special.expit(x))"
+
 HABITS: dict[str, Row] = {
     "from random": free(
         ("o.txt", "", "x"),
@@ -100,6 +102,12 @@ def use(x):
         DT.now(UTC); log.info('x'); Thread(); chain(); reduce(G, []); perf_counter(); Counter(); defaultdict()
     return x + 1 + (pi if NAN == NAN else 0) + (nan == inf)""",
             "helpers.use(value)",
+        ),
+    ),
+    "ufunc by path": free(
+        ("helpers.py", "from scipy.special import expit\ndef use(x):\n    return x + float(expit(x))", BY_PATH),
+        setup=helper(
+            "from scipy.special import expit\ndef use(x):\n    return x + float(expit(x))", "helpers.use(value)"
         ),
     ),
     "warnings filter": free(

@@ -6,6 +6,7 @@ import functools
 import threading
 import types
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -113,6 +114,17 @@ def test_a_local_class_is_refused_by_name_and_taken_by_symbols() -> None:
     assert value_digest(value, symbols=Code(Local="1")) != value_digest(value, symbols=Code(Local="2"))
 
 
+def test_a_weak_reference_is_what_it_leads_to() -> None:
+    """One that leads to an equal value is equal; one whose value is gone leads to None."""
+    one, same, other = Setter(set_one), Setter(set_one), Setter(set_other)
+
+    assert value_digest(weakref.ref(one)) == value_digest(weakref.ref(same)) != value_digest(weakref.ref(other))
+    assert value_digest(weakref.WeakSet([one])) == value_digest(weakref.WeakSet([same]))
+    assert value_digest(weakref.WeakValueDictionary(a=one)) != value_digest(weakref.WeakValueDictionary(a=other))
+    gone = weakref.ref(Setter(set_one))
+    assert value_digest(gone) != value_digest(weakref.ref(one))
+
+
 def test_how_state_is_set_counts() -> None:
     """The sixth item of a reduce is part of what makes the object."""
     assert value_digest(Setter(set_one)) != value_digest(Setter(set_other))
@@ -159,7 +171,11 @@ REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
     "zip": (lambda: zip("a", "b", strict=True), "batch", "read only once"),
     "lambda": (lambda: [lambda: 1], "batch[0]", "does not lead to it"),
     "open file": (lambda: open(__file__), "batch", "can't be taken apart"),
-    "weak reference": (lambda: weakref.ref(test_how_state_is_set_counts), "batch", "can't be taken apart"),
+    "lock in a subclass of dict": (
+        lambda: OrderedDict(labels=[0, threading.Lock()]),
+        "batch['labels'][1]",
+        "taken apart",
+    ),
     "code": (lambda: test_how_state_is_set_counts.__code__, "batch", "can't be taken apart"),
     "in a set": (lambda: {frozenset([lambda: 1])}, "batch{...}{...}", "does not lead to it"),
 }

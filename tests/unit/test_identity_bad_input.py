@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from gpucache import errors
 from gpucache.digests import Dir, File, file, value_digest
+from gpucache.fingerprint import Fingerprints
 
 
 class Liar:
@@ -81,6 +83,36 @@ class Ghost:
         if name.startswith("__"):
             raise AttributeError(name)
         return Ghost(name)
+
+
+class Hidden:
+    """Raises when it is asked for its __dict__."""
+
+    def __init__(self, x: object) -> None:
+        self.x = x
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__dict__":
+            raise ValueError("no attributes here")
+        return object.__getattribute__(self, name)
+
+
+def test_an_object_that_hides_its_attributes_from_a_task() -> None:
+    """What looks for code within a value does not run the value's own code."""
+    one, again, other = (value_digest([Hidden(x)], symbols=Fingerprints()) for x in (1, 1, 2))
+
+    assert one == again != other
+
+
+def test_what_code_in_an_argument_reads_is_named_with_the_place_of_the_code() -> None:
+    """The path leads through the argument to the code, and on to what that reads."""
+    lock = threading.Lock()
+    batch = {"labels": [1, lambda: lock]}
+
+    with pytest.raises(errors.NotIdentifiable) as refused:
+        value_digest(batch, symbols=Fingerprints(), name="batch")
+    assert refused.value.path.startswith("batch['labels'][1] -> ")
+    assert refused.value.path.endswith(".lock")
 
 
 @pytest.mark.parametrize("kind", [Liar, Furious, Ghost])
