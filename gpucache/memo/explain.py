@@ -251,4 +251,10 @@ def _from_to(reason: Reason) -> str:
     subject = _CALLED.get(reason.kind, "") + reason.subject
     if reason.before == reason.after:
         return f"{subject}: its content changed ({reason.after})"
-    return f"{subject} {reason.before} -> {reason.after}"
+    if reason.before is None:
+        return f"{subject} is new: {reason.after}"
+    return (
+        f"{subject} {reason.before} -> {reason.after}"
+        if reason.after is not None
+        else f"{subject} is gone: {reason.before}"
+    )
