@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from gpucache.memo.named_files import text_of, texts_in
+from gpucache.fingerprint.path_texts import may_name
+from gpucache.memo.named_files import files_named, text_of, texts_in
 
 _WORDS_AT_MOST = 1000
+_SCRIPT_BYTES_AT_MOST = 64 << 10
 
 
 class Named(NamedTuple):
@@ -21,6 +24,9 @@ class Named(NamedTuple):
     directories: tuple[str, ...]
     modules: tuple[str, ...]
     variables: tuple[str, ...]
+
+
+_NOTHING = Named((), (), (), ())
 
 
 def named_in(command: object, directory: object = None) -> Named:
@@ -41,6 +47,42 @@ def named_in(command: object, directory: object = None) -> Named:
         tuple(after for word, after in pairwise(words) if word == "-m"),
         tuple(dict.fromkeys(name for word in words for name in _VARIABLE.findall(word))),
     )
+
+
+def named_in_script(path: str, directory: object = None) -> Named:
+    """What the lines of a shell's script name; nothing for any other file."""
+    try:
+        with open(path, "rb") as opened:
+            raw = opened.read(_SCRIPT_BYTES_AT_MOST)
+    except OSError:
+        return _NOTHING
+    first = raw.partition(b"\n")[0]
+    is_script = path.endswith((".sh", ".bash")) or (first.startswith(b"#!") and b"sh" in first)
+    return named_in(raw.decode("utf-8", "replace"), directory) if is_script else _NOTHING
+
+
+def named_in_python(files: Iterable[str], directory: object = None) -> Named:
+    """What literals of a Python program name: files that are there, and variables where it looks into its environment."""
+    base = text_of(directory) or ""
+    texts: dict[str, None] = {}
+    variables: dict[str, None] = {}
+    for file in files:
+        literals, has_environment = _literals_of(file)
+        texts.update(dict.fromkeys(literals))
+        if has_environment:
+            variables.update(dict.fromkeys(filter(_IS_VARIABLE.fullmatch, literals)))
+    return Named(tuple(files_named((), [os.path.join(base, text) for text in texts])), (), (), tuple(variables))
+
+
+def _literals_of(file: str) -> tuple[list[str], bool]:
+    try:
+        with open(file, "rb") as opened:
+            raw = opened.read()
+        tree = ast.parse(raw)
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return [], False
+    found = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [text for text in found if may_name(text)], b"environ" in raw or b"getenv" in raw
 
 
 def _words(command: object) -> Iterator[str]:
@@ -64,6 +106,7 @@ def _split(text: str) -> list[str]:
 
 
 _OF_A_SHELL = " \t\n\"'`$(){}<>|&;"
+_IS_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]+")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)")
 
 

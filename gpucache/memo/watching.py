@@ -8,6 +8,7 @@ how to run (PATH, OMP_NUM_THREADS).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -21,7 +22,7 @@ from gpucache.fingerprint import Project, file_of_module, name_of_file, texts_fr
 from gpucache.fingerprint.project import stdlib_roots
 from gpucache.memo import asking, by_name, children, hearing, keepers, native
 from gpucache.memo.children import Line, Told
-from gpucache.memo.commands import named_in
+from gpucache.memo.commands import Named, named_in, named_in_python, named_in_script
 from gpucache.memo.frames import is_incidental, is_known_code, is_pythons
 from gpucache.memo.inputs import Input, key_with, lists_now, look_at, name_of, path_of
 from gpucache.memo.named_files import files_named, given_files, is_source, texts_in
@@ -270,19 +271,35 @@ class Watch:
         for name in inherited(named.variables, environment):
             if name not in self._set:
                 self._note("variable", name, frame)
+        programs = [file for module in named.modules if (file := self._file_of(module))]
         for path in named.files:
             if _is_installed_program(path):
                 continue
             if path.endswith(".py") and _project.has_file(os.path.abspath(path)):
-                self._note("module", self._name(path), frame)
+                programs.append(os.path.abspath(path))
             else:
                 self.touched(path)
+                self._passed_on(named_in_script(path, directory), environment, frame)
+        for path in programs:
+            self._note("module", self._name(path), frame)
+            with contextlib.suppress(OSError):
+                files = texts_from(path, _project).files
+                self._passed_on(named_in_python(files, directory), environment, frame)
         for path in named.directories:
             self.read_path("listing", path, frame)
-        for module in named.modules:
-            file = file_of_module(module) if _project.has_module(module) else None
-            if file is not None and os.path.isfile(file):
-                self._note("module", self._name(file), frame)
+
+    def _passed_on(self, named: Named, environment: object, frame: types.FrameType) -> None:
+        """The text of a program that is started names files and variables."""
+        for name in inherited(named.variables, environment):
+            if name not in self._set and not says_how_to_run(name):
+                self._note("variable", name, frame)
+        for path in named.files:
+            if not is_source(path):
+                self.touched(path)
+
+    def _file_of(self, module: str) -> str | None:
+        file = file_of_module(module) if _project.has_module(module) else None
+        return file if file is not None and os.path.isfile(file) else None
 
     def touched(self, path: str) -> None:
         """A file is given to someone who may read it, write it, or make it: it counts as the body leaves it."""
