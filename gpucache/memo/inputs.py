@@ -32,7 +32,9 @@ LISTS_AT_MOST = 16
 PROJECT = "{project}/"
 """Begins the name of what lies in the project's directory: a moved project reads the same files."""
 
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|COOKIE", re.IGNORECASE)
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|COOKIE|DSN|PRIVATE", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^/\s]*:[^/\s]*@")
+"""In an address, as databases have it."""
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True):
@@ -200,7 +202,7 @@ def _variable(name: str) -> Input:
     value = value_of(name)
     if value is None:
         return Input("variable", name, combine(b"unset"), "unset")
-    shown = "<not shown>" if _SECRET.search(name) else repr(value)
+    shown = "<not shown>" if _SECRET.search(name) or _PASSWORD.search(value) else repr(value)
     return Input("variable", name, combine(b"value", os.fsencode(value)), shown)
 
 

@@ -35,6 +35,10 @@ WAYS = {
     ),
     "a subprocess": "return "
     + READ.format("subprocess.run(['cat', './data.txt'], capture_output=True, text=True).stdout"),
+    "a subprocess' program": (
+        "Path('tool.py').write_text(\"print(open('data.txt').read())\")\nreturn "
+        + READ.format("subprocess.run([sys.executable, 'tool.py'], capture_output=True, text=True).stdout")
+    ),
     "read and written elsewhere": (
         "text = Path('data.txt').read_text()\nPath('copy.txt').write_text(text)\nreturn "
         + READ.format("Path('copy.txt').read_text()")

@@ -12,6 +12,7 @@ import pytest
 
 import gpucache as gpc
 from gpucache.events import Event, State, hooks
+from gpucache.flows.session import current_session
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,20 @@ def test_a_copy_of_the_environment_counts(task: gpc.Task[[], object], monkeypatc
     assert task() != before
     monkeypatch.delenv("SHOP_B")
     assert ran(task) == (before, False)
+
+
+def test_secrets_of_a_copy_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy has passwords in it that nobody asked for; they count, and stand in no text."""
+    for number in "12":
+        monkeypatch.setenv("SHOP_DATABASE", f"postgres://me:hunter{number}@host/shop")
+        by_items()
+        monkeypatch.setenv("SHOP_TOKEN", f"hunter{number}")
+        by_items()
+
+    store = current_session().store
+    shown = [text for record in store.records("by_items", limit=9) for _, text in store.parts_of(record).values()]
+    assert "<not shown>" in shown
+    assert not [text for text in shown if "hunter" in text]
 
 
 @gpc.task
