@@ -38,9 +38,6 @@ _PROGRAMS = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
 
 _project = Project()
 
-_CLOCK_OF_FILES = 5
-"""CLOCK_REALTIME_COARSE of time.h, which Python has no name for: what was written before is not later than what it says."""
-
 
 class Watch:
     """What one body reads, from start() to stop(). Threads that it starts count, and bodies of tasks within it.
@@ -93,7 +90,9 @@ class Watch:
         self._directory = _here()
         self._import_path = list(sys.path)
         self._lost = native.lost()
-        self._began_at_ns = time.clock_gettime_ns(_CLOCK_OF_FILES)
+        self._began_at_ns = (
+            time.time_ns()
+        )  # what was written before is not later; what is written in the same tick may be earlier
         self._thread = threading.get_ident()
         if children.are_there():
             self.note("processes are there that began before it: what they read for it is not seen")

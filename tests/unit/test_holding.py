@@ -109,11 +109,11 @@ def test_it_comes_with_the_answer(cuda: Cuda) -> None:
     """Also with one of a call that failed: what it left on the device is there all the same."""
     worker = Worker(settle=lambda _: None, take=lambda _: None, whole_process=False)
     here = copy_context()  # the thread that runs the tests is no worker afterwards
-    here.run(worker.handle, Setup(1, "w1", "cuda:0", ("GPU-0",), "", (), ()), b"")
+    here.run(worker.handle, Setup(1, "w1", "cuda:0", ("GPU-0",), "", (), ()), b"", lambda _: None)
     cuda.kept = (GIB,)
 
-    told = here.run(worker.handle, Call(5), messages.dumps((abs, ("no number",), {})))
-    again = here.run(worker.handle, Call(6), messages.dumps((abs, (-1,), {})))
+    told = here.run(worker.handle, Call(5), messages.dumps((abs, ("no number",), {})), lambda _: None)
+    again = here.run(worker.handle, Call(6), messages.dumps((abs, (-1,), {})), lambda _: None)
 
     assert told is not None
     assert again is not None

@@ -46,6 +46,7 @@ ENVIRONMENT = {
 
 # Who may read the wall clock (time.time, time_ns, datetime.now); durations, by monotonic clocks, are nobody's secret.
 CLOCK = {
+    "memo/watching.py": "which files were changed after a body began",
     "flows/demands.py": "what calls took is kept in the order in which they ended",
     "memo/execute.py": "when a record was made",
     "flows/accepting.py": "when an edit was accepted",
