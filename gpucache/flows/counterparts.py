@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from gpucache.events import State
 from gpucache.memo import Candidate, newest
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ RUNS = 4
 
 RUNS_OF_ALL = 200
 """Among so many of the newest runs, of any flow, they are sought."""
+
+_OWN_TIME = (State.RAN, State.UNCACHED)
+_SAVED_TIME = (State.HIT, State.JOINED)
 
 
 class Counterparts:
@@ -47,6 +51,15 @@ class Counterparts:
             if record is not None:
                 yield record, self._store.parts_of(record)
         yield from self._newest_of(task)
+
+    def seconds(self, task: str, nth: int) -> float | None:
+        """What the counterpart of the task's call number `nth` took, or had taken if it hit; None if there is none."""
+        for row in self._rows(task, nth):
+            if row.state in _OWN_TIME:
+                return row.seconds
+            if row.state in _SAVED_TIME:
+                return row.saved_seconds
+        return None
 
     def _rows(self, task: str, nth: int) -> list[CallRow]:
         """The call's counterparts, newest first."""

@@ -83,12 +83,12 @@ class Planner:
         upstream = tuple(dict.fromkeys(_unknown_tasks(values)))
         if upstream:
             verdict = Verdict.MAY_RUN if task.options.cache else Verdict.RUNS
-            return self._would_run(task, verdict, tuple(Reason(Kind.UPSTREAM, name) for name in upstream))
+            return self._would_run(task, nth, verdict, tuple(Reason(Kind.UPSTREAM, name) for name in upstream))
         if not task.options.cache:
-            return self._would_run(task, Verdict.RUNS, (Reason(Kind.NOT_CACHEABLE, "it is marked cache=False"),))
+            return self._would_run(task, nth, Verdict.RUNS, (Reason(Kind.NOT_CACHEABLE, "it is marked cache=False"),))
         called = Called(task, self._session, values)
         if task.options.force or task.name in self.forced:
-            return self._would_run(task, Verdict.RUNS, (Reason(Kind.FORCED, task.name),), called=called)
+            return self._would_run(task, nth, Verdict.RUNS, (Reason(Kind.FORCED, task.name),), called=called)
         return self._look_up(task, nth, called)
 
     def submitted(self, future: Future[Any]) -> None:
@@ -115,15 +115,16 @@ class Planner:
             try:
                 value = store.read(record.result)
             except RecordCorrupt as damage:
-                return self._would_run(task, Verdict.RUNS, (Reason(Kind.CORRUPT, str(damage)),), called=called)
+                return self._would_run(task, nth, Verdict.RUNS, (Reason(Kind.CORRUPT, str(damage)),), called=called)
             hit = PlannedCall(task.name, called.key.hex(), Verdict.HITS, (), record.seconds, notes=found.notes)
             self._add(hit)
             return value
-        return self._would_run(task, Verdict.RUNS, found.reasons, called=called, found=found)
+        return self._would_run(task, nth, Verdict.RUNS, found.reasons, called=called, found=found)
 
     def _would_run(
         self,
         task: AnyTask,
+        nth: int,
         verdict: Verdict,
         reasons: tuple[Reason, ...],
         *,
@@ -131,13 +132,18 @@ class Planner:
         found: Explanation | None = None,
     ) -> Any:
         newest = next(iter(self._session.store.records(task.name, limit=1)), None)
-        seconds = None if found is None else found.seconds
-        if seconds is None and newest is not None:
-            seconds = newest.seconds
         key = None if called is None else called.key.hex()
         code, notes = ((), ()) if found is None else (found.code, found.notes)
+        seconds = self._took(task, nth, newest, found)
         self._add(PlannedCall(task.name, key, verdict, reasons, seconds, code, notes))
         return Unknown(self._flow, task.name, self._length_of(newest))
+
+    def _took(self, task: AnyTask, nth: int, newest: Record | None, found: Explanation | None) -> float | None:
+        """What the nearest call took; where nobody knows which that is, the one in this place of an earlier run."""
+        seconds = None if found is None else found.seconds
+        if seconds is None:
+            seconds = self._counterparts.seconds(task.name, nth)
+        return newest.seconds if seconds is None and newest is not None else seconds
 
     def _count(self, task: AnyTask) -> int:
         """How many calls of the task were planned before this one."""

@@ -137,3 +137,23 @@ def test_a_failed_run_hides_no_counterpart(monkeypatch: pytest.MonkeyPatch) -> N
     run = sweep.run(100)
 
     assert set(reasons(run, "add")) == {EDITED}
+
+
+def test_a_plan_tells_of_each_call_what_its_counterpart_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that run, that may run, and that are not cached: what each took in the last run, not the newest for all."""
+    before = two_steps.run()
+    took = {(call.task, nth): call.seconds for nth, call in enumerate(before.calls)}
+    edit(monkeypatch)
+
+    plan = two_steps.plan()
+
+    assert {(call.task, nth): call.seconds for nth, call in enumerate(plan.calls)} == took
+
+
+def test_a_plan_tells_what_a_hit_had_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last run hit: its calls took what they took when they ran."""
+    ran = sweep.run()
+    sweep.run()
+    edit(monkeypatch)
+
+    assert [call.seconds for call in sweep.plan().calls] == [call.seconds for call in ran.calls]
