@@ -7,6 +7,7 @@ compared and thrown away. Nothing is stored.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gpucache.flows.session import Session
     from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Outcome
+    from gpucache.memo import Candidate
     from gpucache.store import Record
 
 
@@ -102,6 +104,10 @@ class Checker:
 
     def begin(self, task: AnyTask) -> int:
         """Never asked: plan() answers every call."""
+        raise AssertionError("a checker records nothing")
+
+    def candidates(self, place: int, task: AnyTask) -> Iterable[Candidate]:
+        """Never asked."""
         raise AssertionError("a checker records nothing")
 
     def end(self, place: int, task: AnyTask, called: Called | None, outcome: Outcome) -> None:

@@ -21,6 +21,7 @@ import msgspec
 from gpucache.digests import remembered, value_digest
 from gpucache.errors import NotIdentifiable, NotStorable, PlanStopped, StoreFull, StoreUnusable
 from gpucache.flows.binding import Binder
+from gpucache.flows.counterparts import Counterparts
 from gpucache.flows.future import resolved
 from gpucache.flows.history import Run
 from gpucache.flows.plan import Plan
@@ -120,7 +121,7 @@ class Flow(Generic[P, R]):
         session.ledger.note(row)
         log = CallLog(session.ledger, row.id)
         bound_args, bound_kwargs = self.binder.unbind(values)
-        recorder = Recorder(log, row.id, frozenset(forced))
+        recorder = Recorder(log, row.id, Counterparts(session, self.name, row.id), frozenset(forced))
         token = watcher.set(recorder)
         outcome: tuple[R] | BaseException
         try:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gpucache.digests import combine, value_digest
 from gpucache.errors import NotIdentifiable
 from gpucache.fingerprint.project import root_of
 from gpucache.flows.future import Future, resolved
-from gpucache.memo import Explanation, environment_text, explain, header_of, key_of, shown
+from gpucache.memo import Candidate, Explanation, environment_text, explain, header_of, key_of, shown
 from gpucache.shown import MOST_ITEMS
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ class Called:
         """Globals that the body changed."""
         return self.code.changed_globals(self.task)
 
-    def explained(self, store: Store) -> Explanation:
-        """Whether the call would hit, and if not, what changed."""
+    def explained(self, store: Store, candidates: Iterable[Candidate] | None = None) -> Explanation:
+        """Whether the call would hit, and if not, what changed: since the nearest candidate, or of the task's newest records."""
         return explain(
             store,
             self.task.name,
@@ -149,6 +149,7 @@ class Called:
             notes=(*self.code.fingerprint.notes, *_by_option(self.task)),
             root=self.root,
             source=self.code.fingerprint.source,
+            candidates=candidates,
         )
 
     def _own_component(self) -> str:

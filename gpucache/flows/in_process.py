@@ -122,7 +122,7 @@ def why(session: Session, called: Called, watched: Watched) -> Why:
         return Why(("it was forced",))
     if not watched.is_recorded:
         return Why()
-    explanation = called.explained(session.store)
+    explanation = called.explained(session.store, watched.candidates())
     before = explanation.compared_with
     return Why(tuple(map(str, explanation.reasons)), None if before is None else bytes.fromhex(before))
 

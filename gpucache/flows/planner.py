@@ -7,10 +7,12 @@ run gives an Unknown, and whatever takes an Unknown may run too: it will unless 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gpucache.errors import PlanStopped, RecordCorrupt
+from gpucache.flows.counterparts import Counterparts
 from gpucache.flows.future import Future, leaves_in, resolved
 from gpucache.flows.identify import Called
 from gpucache.flows.plan import PlannedCall, Verdict
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from gpucache.flows.session import Session
     from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Outcome
+    from gpucache.memo import Candidate
+    from gpucache.store import Record
 
 
 class Unknown:
@@ -66,24 +70,26 @@ class Planner:
 
     def __init__(self, session: Session, flow: str, forced: frozenset[str] = frozenset()) -> None:
         self._session, self._flow = session, flow
+        self._counterparts = Counterparts(session, flow)
+        self._made: Counter[str] = Counter()
         self._lock = threading.Lock()
         self.forced = forced
         self.calls: list[PlannedCall] = []
 
     def plan(self, task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The call's value if it would hit, else an Unknown."""
+        nth = self._count(task)
         values = tuple(_known(value) for value in task.binder.bind(args, kwargs))
         upstream = tuple(dict.fromkeys(_unknown_tasks(values)))
         if upstream:
             verdict = Verdict.MAY_RUN if task.options.cache else Verdict.RUNS
-            reasons = tuple(Reason(Kind.UPSTREAM, name) for name in upstream)
-            return self._would_run(task, verdict, reasons, None)
+            return self._would_run(task, nth, verdict, tuple(Reason(Kind.UPSTREAM, name) for name in upstream))
         if not task.options.cache:
-            return self._would_run(task, Verdict.RUNS, (Reason(Kind.NOT_CACHEABLE, "it is marked cache=False"),), None)
+            return self._would_run(task, nth, Verdict.RUNS, (Reason(Kind.NOT_CACHEABLE, "it is marked cache=False"),))
         called = Called(task, self._session, values)
         if task.options.force or task.name in self.forced:
-            return self._would_run(task, Verdict.RUNS, (Reason(Kind.FORCED, task.name),), called)
-        return self._look_up(task, called)
+            return self._would_run(task, nth, Verdict.RUNS, (Reason(Kind.FORCED, task.name),), called=called)
+        return self._look_up(task, nth, called)
 
     def submitted(self, future: Future[Any]) -> None:
         """Never told: plan() answers every call."""
@@ -92,43 +98,60 @@ class Planner:
         """Never asked: nothing runs."""
         raise AssertionError("a plan runs nothing")
 
+    def candidates(self, place: int, task: AnyTask) -> Iterable[Candidate]:
+        """Never asked."""
+        raise AssertionError("a plan runs nothing")
+
     def end(self, place: int, task: AnyTask, called: Called | None, outcome: Outcome) -> None:
         """Never asked either."""
         raise AssertionError("a plan runs nothing")
 
-    def _look_up(self, task: AnyTask, called: Called) -> Any:
+    def _look_up(self, task: AnyTask, nth: int, called: Called) -> Any:
         store = self._session.store
         bring(self._session, called)
-        found = called.explained(store)
+        found = called.explained(store, self._counterparts.candidates(task.name, nth))
         record = lookup(store, called.key, called.root) if found.hit else None
         if record is not None:
             try:
                 value = store.read(record.result)
             except RecordCorrupt as damage:
-                return self._would_run(task, Verdict.RUNS, (Reason(Kind.CORRUPT, str(damage)),), called)
+                return self._would_run(task, nth, Verdict.RUNS, (Reason(Kind.CORRUPT, str(damage)),), called=called)
             hit = PlannedCall(task.name, called.key.hex(), Verdict.HITS, (), record.seconds, notes=found.notes)
             self._add(hit)
             return value
-        return self._would_run(task, Verdict.RUNS, found.reasons, called, found)
+        return self._would_run(task, nth, Verdict.RUNS, found.reasons, called=called, found=found)
 
     def _would_run(
         self,
         task: AnyTask,
+        nth: int,
         verdict: Verdict,
         reasons: tuple[Reason, ...],
-        called: Called | None,
+        *,
+        called: Called | None = None,
         found: Explanation | None = None,
     ) -> Any:
         newest = next(iter(self._session.store.records(task.name, limit=1)), None)
-        seconds = None if found is None else found.seconds
-        if seconds is None and newest is not None:
-            seconds = newest.seconds
         key = None if called is None else called.key.hex()
         code, notes = ((), ()) if found is None else (found.code, found.notes)
+        seconds = self._took(task, nth, newest, found)
         self._add(PlannedCall(task.name, key, verdict, reasons, seconds, code, notes))
         return Unknown(self._flow, task.name, self._length_of(newest))
 
-    def _length_of(self, newest: Any) -> int | None:
+    def _took(self, task: AnyTask, nth: int, newest: Record | None, found: Explanation | None) -> float | None:
+        """What the nearest call took; where nobody knows which that is, the one in this place of an earlier run."""
+        seconds = None if found is None else found.seconds
+        if seconds is None:
+            seconds = self._counterparts.seconds(task.name, nth)
+        return newest.seconds if seconds is None and newest is not None else seconds
+
+    def _count(self, task: AnyTask) -> int:
+        """How many calls of the task were planned before this one."""
+        with self._lock:
+            self._made[task.name] += 1
+            return self._made[task.name] - 1
+
+    def _length_of(self, newest: Record | None) -> int | None:
         if newest is None or newest.result.codec != "struct":
             return None
         try:

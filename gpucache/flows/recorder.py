@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from gpucache.events import State
 from gpucache.ledger import CallLog, CallRow
 
 if TYPE_CHECKING:
+    from gpucache.flows.counterparts import Counterparts
     from gpucache.flows.future import Future
     from gpucache.flows.identify import Called
     from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Outcome
+    from gpucache.memo import Candidate
 
 
 class Recorder:
@@ -20,8 +23,10 @@ class Recorder:
 
     planning = False
 
-    def __init__(self, log: CallLog, run_id: str, forced: frozenset[str] = frozenset()) -> None:
-        self._log = log
+    def __init__(
+        self, log: CallLog, run_id: str, counterparts: Counterparts, forced: frozenset[str] = frozenset()
+    ) -> None:
+        self._log, self._counterparts = log, counterparts
         self.run_id, self.forced = run_id, forced
         self._submitted: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
 
@@ -40,7 +45,11 @@ class Recorder:
 
     def begin(self, task: AnyTask) -> int:
         """Keep the call's place in the order of calls."""
-        return self._log.reserve()
+        return self._log.reserve(task.name)
+
+    def candidates(self, place: int, task: AnyTask) -> Iterable[Candidate]:
+        """What was there before the run: above all, the call's counterparts in earlier runs."""
+        return self._counterparts.candidates(task.name, self._log.nth(place))
 
     def end(self, place: int, task: AnyTask, called: Called | None, outcome: Outcome) -> None:
         """Write the call's row. The arguments are put in words only for calls that ran: a hit costs microseconds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from gpucache.flows.future import Future
     from gpucache.flows.identify import Called
     from gpucache.flows.tasks import AnyTask
+    from gpucache.memo import Candidate
 
 
 class Why(NamedTuple):
@@ -72,6 +74,9 @@ class Watcher(Protocol):
     def begin(self, task: AnyTask) -> int:
         """A call was made. Returns its place in the order of calls."""
 
+    def candidates(self, place: int, task: AnyTask) -> Iterable[Candidate]:
+        """The records that the call at `place` is compared with, if it runs."""
+
     def end(self, place: int, task: AnyTask, called: Called | None, outcome: Outcome) -> None:
         """The call at `place` came to its end."""
 
@@ -102,6 +107,10 @@ class Watched:
     def is_forced(self) -> bool:
         """Whether the call runs even if its answer is known."""
         return self.task.options.force or (self._seen is not None and self.task.name in self._seen.forced)
+
+    def candidates(self) -> Iterable[Candidate] | None:
+        """The records that the call is compared with, if it runs; None: those of its task, whatever they are."""
+        return None if self._seen is None else self._seen.candidates(self._place, self.task)
 
     def end(
         self,

@@ -12,6 +12,7 @@ import secrets
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -144,13 +145,15 @@ class CallLog:
         self._lock = threading.Lock()
         self._all_ended = threading.Condition(self._lock)
         self._open = 0
-        self._calls: list[CallRow | None] = []
+        self._calls: list[CallRow | str] = []  # of a call that has not ended, its task's name
+        self._nth: list[int] = []  # by place; as far as anyone asked, for a run that hits never does
+        self._counted: Counter[str] = Counter()
         self._written = 0
 
-    def reserve(self) -> int:
-        """Take the next place in the run's order, for a call that has begun."""
+    def reserve(self, task: str) -> int:
+        """Take the next place in the run's order, for a call of `task` that has begun."""
         with self._lock:
-            self._calls.append(None)
+            self._calls.append(task)
             self._open += 1
             return len(self._calls) - 1
 
@@ -163,6 +166,15 @@ class CallLog:
                 self._all_ended.notify_all()
             if call.state != State.HIT or len(self._calls) - self._written >= FLUSH_AFTER:
                 self._flush()
+
+    def nth(self, place: int) -> int:
+        """How many calls of the same task were made before the one at `place`."""
+        with self._lock:
+            for call in self._calls[len(self._nth) : place + 1]:
+                task = call if isinstance(call, str) else call.task
+                self._nth.append(self._counted[task])
+                self._counted[task] += 1
+            return self._nth[place]
 
     def wait(self) -> None:
         """Wait until every call that was made has ended."""
@@ -178,12 +190,12 @@ class CallLog:
     def calls(self) -> list[CallRow]:
         """The calls that ended, in the order they were made."""
         with self._lock:
-            return [call for call in self._calls if call is not None]
+            return [call for call in self._calls if not isinstance(call, str)]
 
     def _flush(self) -> None:
         ready: list[CallRow] = []
         for call in self._calls[self._written :]:
-            if call is None:
+            if isinstance(call, str):
                 break  # rows are written in order; what comes after waits for the call that still runs
             ready.append(call)
         if ready:

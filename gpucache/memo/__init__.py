@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpucache.memo.environment import Numerics, environment_text
 from gpucache.memo.execute import Done, ResultNotStored, Takeoff, Work, checked, execute, find, publish, watch_of
-from gpucache.memo.explain import ACCEPTED, Explanation, Kind, Reason, differences, explain
+from gpucache.memo.explain import ACCEPTED, Candidate, Explanation, Kind, Reason, differences, explain, newest
 from gpucache.memo.inputs import forget, inputs_of_parts, lookup, parts_of_inputs, remember
 from gpucache.memo.keepers import generation_of
 from gpucache.memo.key import Identity, Key, Parts, header_of, key_of
@@ -17,6 +17,7 @@ from gpucache.shown import shown
 
 __all__ = [
     "ACCEPTED",
+    "Candidate",
     "CodeChange",
     "Done",
     "Explanation",
@@ -45,6 +46,7 @@ __all__ = [
     "inputs_of_parts",
     "key_of",
     "lookup",
+    "newest",
     "note_hit",
     "parts_of_inputs",
     "publish",

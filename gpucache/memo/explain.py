@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from gpucache.memo import sources
 from gpucache.memo.inputs import PROJECT, lists_now, lookup, parts_of_inputs, without_inputs
@@ -22,6 +23,9 @@ SAID = "said"
 ACCEPTED = "accepted"
 """Fields of a record's note: what was noticed while its body ran, and who carried it over an edit, and why."""
 """In a record's note: what was noticed while its body ran, and can't be counted."""
+
+Candidate = tuple[Record, Parts]
+"""A record that a call may be compared with, and its parts."""
 
 CANDIDATES = 64
 """How many of a task's newest records are compared: enough for a sweep, few enough to stay in milliseconds."""
@@ -107,6 +111,7 @@ def explain(
     notes: tuple[str, ...] = (),
     root: str = "",
     source: Callable[[str], str] | None = None,
+    candidates: Iterable[Candidate] | None = None,
 ) -> Explanation:
     """Explain the call of `task` with this key and parts against what the store holds.
 
@@ -114,6 +119,7 @@ def explain(
         own: The component that is the task's own code, to tell it from its helpers'.
         root: The project's directory.
         source: Gives the text of a component of the parts that is code.
+        candidates: What a miss is compared with, of equally near ones the first; None: the task's newest records.
     """
     record = lookup(store, key, root)
     if record is not None:
@@ -127,7 +133,7 @@ def explain(
     if why:
         again = Reason(Kind.NOT_CACHEABLE, f"its last result was not stored: {why}")
         return Explanation(task, key.hex(), False, (again,), notes=notes)
-    nearest = _nearest(store, task, parts)
+    nearest = _nearest(newest(store, task) if candidates is None else candidates, parts)
     if nearest is None:
         return Explanation(task, key.hex(), False, (Reason(Kind.NEVER_RUN, task),), notes=notes)
     # What a call that never ran with this code or these arguments will read, nobody knows.
@@ -142,18 +148,20 @@ def differences(before: Parts, after: Parts, own: str = "") -> tuple[Reason, ...
     return _reasons(before, after, own)
 
 
-def _nearest(store: Store, task: str, parts: Parts) -> tuple[Record, Parts] | None:
-    best: tuple[int, Record, Parts] | None = None
-    for record in store.records(task, limit=CANDIDATES):
-        table = store.parts_of(record)
-        distance = len(set(_digests(table)) ^ set(_digests(parts)))
-        if best is None or distance < best[0]:
-            best = (distance, record, table)
-    return None if best is None else (best[1], best[2])
+def newest(store: Store, task: str, *, but_of_run: str = "") -> Iterator[Candidate]:
+    """The task's newest records, newest first; without those of the run with that id, if one is given."""
+    records = (record for record in store.records(task) if not but_of_run or record.run_id != but_of_run)
+    return ((record, store.parts_of(record)) for record in islice(records, CANDIDATES))
 
 
-def _digests(parts: Parts) -> Iterable[tuple[str, bytes]]:
-    return ((name, digest) for name, (digest, _) in parts.items())
+def _nearest(candidates: Iterable[Candidate], parts: Parts) -> Candidate | None:
+    """The candidate in which the fewest components differ; of several, the first."""
+    now = _digests(parts)
+    return min(candidates, key=lambda candidate: len(_digests(candidate[1]) ^ now), default=None)
+
+
+def _digests(parts: Parts) -> set[tuple[str, bytes]]:
+    return {(name, digest) for name, (digest, _) in parts.items()}
 
 
 _ORDER = {
