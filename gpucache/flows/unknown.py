@@ -46,8 +46,8 @@ class Unknown:
         # Of names like __dlpack__ and __arrow_array__, too: who finds none of them decides that this is no tensor, no array.
         return self._stop()
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]  # to be set, it is asked for through __setattr__
+    @property  # type: ignore[misc]  # to set it is to ask __setattr__
+    def __class__(self) -> Any:
         """isinstance(), json and functools.singledispatch ask for it."""
         return self._stop()
 
