@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gpucache.digests import combine, value_digest
+from gpucache.errors import NotIdentifiable
 from gpucache.fingerprint.project import root_of
 from gpucache.flows.future import Future, resolved
 from gpucache.memo import Explanation, environment_text, explain, header_of, key_of, shown
@@ -42,7 +43,7 @@ class Code:
 
     def __init__(self, task: AnyTask, session: Session) -> None:
         self.fingerprints: Fingerprints = session.fingerprints(follow_of(task))
-        self.fingerprint: Fingerprint = self.fingerprints.of(task.fn)
+        self.fingerprint: Fingerprint = _fingerprint(self.fingerprints, task)
         self._task, self.environment = task, _environment(task)
         # The switches that "bitwise" counts can be turned at any time, so its text is made again for each call.
         is_bitwise = task.options.numerics == "bitwise"
@@ -79,7 +80,7 @@ class Code:
         """Names of what the code reads that is no longer what it was; empty in the common case, at once."""
         if self.fingerprint.is_current():
             return ()
-        now, before = self.fingerprints.of(task.fn).parts, self.fingerprint.parts
+        now, before = _fingerprint(self.fingerprints, task).parts, self.fingerprint.parts
         changed = sorted(name for name in {**now, **before} if now.get(name, (b"",))[0] != before.get(name, (b"",))[0])
         return tuple(name.partition(":")[2] for name in changed if not name.startswith("code:"))
 
@@ -152,6 +153,19 @@ class Called:
         suffix = self.task.fn.__qualname__
         named = [name for name in self.code.fingerprint.parts if name.startswith("code:") and name.endswith(suffix)]
         return min(named, key=len, default="")
+
+
+def _fingerprint(fingerprints: Fingerprints, task: AnyTask) -> Fingerprint:
+    """The fingerprint of a task's function.
+
+    Raises:
+        NotIdentifiable: Something that it reaches has no identity; the path says where that is, and this which task it stops.
+    """
+    try:
+        return fingerprints.of(task.fn)
+    except NotIdentifiable as refusal:
+        why = f"task {task.name!r} reaches it, and {refusal.why}"
+        raise NotIdentifiable(refusal.path, refusal.type_name, why, refusal.remedy) from refusal
 
 
 def _digest(value: Any, code: Code, name: str) -> bytes:
