@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from gpucache.errors import BadSetting
+from gpucache.sizes import parse_bytes
 
 _PUBLIC_KEY = re.compile("[0-9a-fA-F]{64}")
 
@@ -24,7 +25,7 @@ LONGEST_WAIT_S = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Every setting, with its unit and the reason for its default.
+    """Every setting, with its unit and the reason for its default. What ends in `_bytes` is given as for tasks: "1GiB", "500MB".
 
     Attributes:
         store: Path of the store; `~` is expanded.
@@ -148,6 +149,8 @@ def _chosen(name: str, value: object, parser: Callable[[str], Setting]) -> Setti
     """A value from Python: of its field's kind, a text that says one as in the environment, or several texts."""
     if isinstance(value, str):
         return parser(value)
+    if name.endswith("_bytes"):
+        return parse_bytes(name, value)
     if isinstance(value, Sequence) and all(isinstance(one, str) for one in value):
         return parser(",".join(value))
     expected = type(getattr(Config(), name))
@@ -163,7 +166,10 @@ def _parsers() -> dict[str, Callable[[str], Setting]]:
         "float": lambda name, text: _number(name, text, float),
         "bool": _flag,
     }
-    return {field.name: partial(by_type[str(field.type)], field.name) for field in fields(Config)}
+    return {
+        field.name: partial(parse_bytes if field.name.endswith("_bytes") else by_type[str(field.type)], field.name)
+        for field in fields(Config)
+    }
 
 
 def _number(name: str, text: str, kind: type[int | float]) -> int | float:

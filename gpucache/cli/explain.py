@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gpucache.cli.flows import FLOW_CONTEXT, opened, session_options, split, start_on_a_store, users_output
+
+if TYPE_CHECKING:
+    from gpucache.flows import Plan
 
 
 @click.command(context_settings=FLOW_CONTEXT)
@@ -34,6 +37,7 @@ def command(  # noqa: PLR0917  # click passes them by name
 
     With two runs: where their calls differ, and why.
     """
+    from gpucache.cli.output import write as write_line
     from gpucache.cli.output import write_json
     from gpucache.cli.views import write_calls, write_code, write_planned
 
@@ -45,28 +49,31 @@ def command(  # noqa: PLR0917  # click passes them by name
     if split(target)[0].endswith(".py"):
         with users_output(as_json=as_json):
             flow, values = opened(target, arguments, store, runtime)
-            head, calls, write = {"flow": flow.name}, _planned(flow, values), write_planned
+            plan = flow.plan_values(values)
+        head, calls, write = {"flow": flow.name}, _planned(plan), write_planned
+        rest, ended = plan.rest, {"stopped_at": plan.stopped_at, "problem": plan.problem}
     else:
         start_on_a_store(store, runtime)
         if arguments:
             return _two_runs(target, *arguments, as_json=as_json)
         head, calls = _ran(target)
-        write = write_calls
+        write, rest, ended = write_calls, None, {}
     calls = _only(task, calls)
     if as_json:
-        write_json("explain", **head, calls=calls)
+        write_json("explain", **head, calls=calls, **ended)
         return 0
     write(calls)
+    if rest is not None:
+        write_line(f"\n{rest}")
     if with_code:
         write_code([change for call in calls for change in call["code"]])
     return 0
 
 
-def _planned(flow: Any, values: tuple[Any, ...]) -> list[dict[str, Any]]:
+def _planned(plan: Plan) -> list[dict[str, Any]]:
     from gpucache.cli.views import code_documents, planned_document
 
-    calls = flow.plan_values(values).calls
-    return [{**planned_document(call), "code": code_documents(call.code)} for call in calls]
+    return [{**planned_document(call), "code": code_documents(call.code)} for call in plan.calls]
 
 
 def _ran(name: str) -> tuple[dict[str, str], list[dict[str, Any]]]:

@@ -67,6 +67,22 @@ def users_output(*, as_json: bool) -> Iterator[None]:
         yield
 
 
+def forced_in_vain(forced: Sequence[str], run: Any) -> bool:
+    """Whether a task was to be forced that the run did not call; says which, and what it did call.
+
+    Known at the end alone: a flow is a program, and may call any task that it imports or makes on its way.
+    """
+    from gpucache.cli.ending import say_line
+
+    called = list(dict.fromkeys(call.task for call in run.calls))
+    vain = [name for name in dict.fromkeys(forced) if name not in called]
+    for name in vain:
+        say_line(
+            f"gpucache: --force {name}: the run called no task of that name; it called {', '.join(called) or 'none'}"
+        )
+    return bool(vain)
+
+
 def start(store: str | None, runtime: str | None = None) -> None:
     """Use this store and runtime in this process, where they are given."""
     from gpucache.flows import init

@@ -20,7 +20,7 @@ def command(max_size: str | None, applied: bool, store: str | None, as_json: boo
     """Free room in the store. Says what it would do; does it with --apply."""
     from gpucache.cli.output import duration, size, write, write_json
     from gpucache.flows import current_session
-    from gpucache.flows.sizes import parse_bytes
+    from gpucache.sizes import parse_bytes
 
     start_on_a_store(store)
     session = current_session()

@@ -32,12 +32,13 @@ def command(  # noqa: PLR0917  # click passes them by name
         plan = flow.plan_values(values)
     calls = [planned_document(call) for call in plan.calls]
     if as_json:
-        write_json("plan", flow=plan.flow, calls=calls, stopped_at=plan.stopped_at, all_hit=plan.is_all_hit)
+        ended = {"stopped_at": plan.stopped_at, "problem": plan.problem, "all_hit": plan.is_all_hit}
+        write_json("plan", flow=plan.flow, calls=calls, **ended)
     else:
         write_planned(calls)
         write()
-        if plan.stopped_at is not None:
-            write(f"the rest depends on the result of {plan.stopped_at}, which is not known before it runs")
+        if plan.rest is not None:
+            write(plan.rest)
         counted = f"{len(plan.would_run)} of {len(plan.calls)} calls would run, or may"
         write("everything hits" if plan.is_all_hit else counted)
     return DIFFERENCES if exit_code and not plan.is_all_hit else OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpucache.cli.flows import session_options, start_on_a_store, users_output
+from gpucache.cli.flows import forced_in_vain, session_options, start_on_a_store, users_output
 
 
 @click.command()
@@ -14,19 +14,22 @@ from gpucache.cli.flows import session_options, start_on_a_store, users_output
 def command(name: str, force: tuple[str, ...], store: str | None, runtime: str | None, as_json: bool) -> int:
     """Run a run's flow again (@last by default), with the arguments that it had and the code as it is now, and compare.
 
-    Exit status 6 if it did not come out the same, 1 if it failed.
+    Exit status 6 if it did not come out the same, 1 if it failed, 2 if a task was to be forced that it did not call.
     """
     from gpucache.cli.diff import write_differences
-    from gpucache.cli.ending import INTEGRITY, OK, say_line, status_for, users_traceback
+    from gpucache.cli.ending import INTEGRITY, OK, USAGE, say_line, status_for, users_traceback
     from gpucache.flows import run
 
     start_on_a_store(store, runtime)
     before = run(name)
     with users_output(as_json=as_json):
         after = before.replay(forced=force)
+    in_vain = forced_in_vain(force, after)
     problem = after.exception()
     differs = (as_json or problem is None) and write_differences("replay", before, after, as_json=as_json)
     if problem is not None:
         say_line(users_traceback(problem))
         return status_for(problem)
-    return INTEGRITY if differs else OK
+    if differs:
+        return INTEGRITY
+    return USAGE if in_vain else OK

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gpucache.cli.flows import FLOW_CONTEXT, flow_arguments, opened, session_options, users_output
+from gpucache.cli.flows import FLOW_CONTEXT, flow_arguments, forced_in_vain, opened, session_options, users_output
 
 RESULT_MAX_BYTES = 65536
 """A result whose JSON is longer is described in a few words: it lies in the store, and this is for programs that read on."""
@@ -26,9 +26,10 @@ def command(  # noqa: PLR0917  # click passes them by name
 ) -> int:
     """Run a flow of a Python file. The flow's own arguments follow as --name value.
 
-    An argument of the flow that is called as one of the options below is given as --arg name=value.
+    An argument of the flow that is called as one of the options below is given as --arg name=value. Exit status 2, at the end,
+    if a task was to be forced that the run did not call.
     """
-    from gpucache.cli.ending import FAILED, OK, say_line, status_for, trimmed, users_traceback
+    from gpucache.cli.ending import FAILED, OK, USAGE, say_line, status_for, trimmed, users_traceback
     from gpucache.cli.output import write_json
     from gpucache.cli.views import run_document
 
@@ -40,8 +41,9 @@ def command(  # noqa: PLR0917  # click passes them by name
         write_json("run", **run_document(run), result=_as_json(run.result()) if done else None)
     else:
         write_run(run)
+    in_vain = forced_in_vain(force, run)
     if done:
-        return OK
+        return USAGE if in_vain else OK
     problem = run.exception()
     say_line(trimmed(run.traceback or "") if problem is None else users_traceback(problem))
     return FAILED if problem is None else status_for(problem)

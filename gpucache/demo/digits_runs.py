@@ -42,7 +42,7 @@ def show_digits(folder: Path | None, store: Path | None, *, as_json: bool) -> in
         place,
         ("gpucache plan pipeline.py", "what would run, and why, without running it"),
         ("gpucache run pipeline.py --seed 1", "the flow's arguments are options"),
-        ("gpucache runs", "what was run; `gpucache show @last~1` has one whole"),
+        ("gpucache runs", "what was run; `show @last~1` has one whole"),
     )
     return 0
 

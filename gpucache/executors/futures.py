@@ -20,6 +20,7 @@ from gpucache.config import Config
 from gpucache.errors import BadSetting, WorkersBroken
 from gpucache.runtime.demand import Env, Resources
 from gpucache.runtime.driver import Driver
+from gpucache.sizes import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
     from gpucache.executors.cached import CachedCalls
@@ -190,8 +191,6 @@ def _in_units(
     """Bytes, bytes and seconds, written as for tasks."""
     if gpu_memory is None and memory is None and timeout is None:
         return None, None, None
-    from gpucache.flows.sizes import parse_bytes, parse_seconds  # here: with it comes all that tasks need
-
     return (
         None if gpu_memory is None else parse_bytes("gpu_memory", gpu_memory),
         None if memory is None else parse_bytes("memory", memory),

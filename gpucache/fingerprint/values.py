@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from gpucache.fingerprint.context import Context
     from gpucache.fingerprint.walk import Walk
 
-REMEDY = "pass it as an argument, make it inside the function, or say what identifies it with gpucache.register_type"
+REMEDY = (
+    "make it inside the function, pass it as an argument that the task's ignore= names, or, if its class is your own, say what "
+    "identifies it with gpucache.register_type"
+)
+"""Not: pass it as an argument that counts. What has no identity has none there either."""
 
 _FROZEN_EXACTLY = frozenset(
     {int, float, complex, str, bytes, bool, type(None), range, slice, type(...), type(NotImplemented)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
-import inspect
 import os
 import subprocess
 import sys
@@ -14,12 +13,13 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from types import CoroutineType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import msgspec
 
 from gpucache.digests import remembered, value_digest
-from gpucache.errors import NotIdentifiable, NotStorable, PlanStopped, StoreFull, StoreUnusable
+from gpucache.errors import NotIdentifiable, NotStorable, StoreFull, StoreUnusable
 from gpucache.flows.binding import Binder
 from gpucache.flows.counterparts import Counterparts
 from gpucache.flows.future import resolved
@@ -104,15 +104,16 @@ class Flow(Generic[P, R]):
         """plan() of arguments that are bound already, with the tasks named in `forced` counted as running."""
         planner = Planner(current_session(), self.name, frozenset(forced))
         stopped_at: str | None = None
+        raised: str | None = None
         bound_args, bound_kwargs = self.binder.unbind(values)
         token = watcher.set(planner)
         try:
             self.made(*bound_args, **bound_kwargs)
-        except PlanStopped as stop:
-            stopped_at = stop.task
+        except Exception as problem:  # noqa: BLE001  # an edge: the flow's own lines may raise anything for want of a value
+            stopped_at, raised = planner.ended_by(problem)
         finally:
             watcher.reset(token)
-        return Plan(self.name, tuple(planner.calls), stopped_at)
+        return Plan(self.name, tuple(planner.calls), stopped_at, raised)
 
     def execute(self, values: tuple[Any, ...], *, run_id: str | None = None, forced: Collection[str] = ()) -> Run[R]:
         """run() of arguments that are bound already, under a given id, with the tasks named in `forced` run anyway."""
@@ -147,7 +148,8 @@ class Flow(Generic[P, R]):
     def made(self, *args: Any, **kwargs: Any) -> R:
         """What the function gives; of an `async def` one, what its coroutine gives."""
         value: Any = cast("Callable[..., R]", self.fn)(*args, **kwargs)
-        return cast("R", _waited_for(value) if inspect.iscoroutine(value) else value)
+        # Not inspect.iscoroutine(): isinstance() looks, and in a plan the value may be one that nobody may look at.
+        return cast("R", _waited_for(value) if type(value) is CoroutineType else value)
 
     def _row(self, session: Session, values: tuple[Any, ...], run_id: str) -> RunRow:
         params = dict(zip(self.binder.names, values, strict=True))

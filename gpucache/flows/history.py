@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from gpucache.errors import BadSetting, GpuCacheError, NoSuchRecord, RecordCorrupt, RemoteTraceback
 from gpucache.events import State
 from gpucache.flows.session import current_session
-from gpucache.flows.sizes import parse_seconds
 from gpucache.ledger import CallRow, Ledger, RunRow
 from gpucache.memo import CodeChange, code_changes, differences
+from gpucache.sizes import parse_seconds
 
 if TYPE_CHECKING:
     from gpucache.flows.checking import Checked, CheckedCall

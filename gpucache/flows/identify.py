@@ -43,7 +43,7 @@ class Code:
 
     def __init__(self, task: AnyTask, session: Session) -> None:
         self.fingerprints: Fingerprints = session.fingerprints(follow_of(task))
-        self.fingerprint: Fingerprint = self.fingerprints.of(task.fn)
+        self.fingerprint: Fingerprint = _fingerprint(self.fingerprints, task)
         self._task, self.environment = task, _environment(task)
         # The switches that "bitwise" counts can be turned at any time, so its text is made again for each call.
         is_bitwise = task.options.numerics == "bitwise"
@@ -81,7 +81,7 @@ class Code:
         if self.fingerprint.is_current():
             return ()
         try:
-            now, before = self.fingerprints.of(task.fn).parts, self.fingerprint.parts
+            now, before = _fingerprint(self.fingerprints, task).parts, self.fingerprint.parts
         except NotIdentifiable as refusal:  # the body put something there that has no identity
             return (refusal.path,)
         changed = sorted(name for name in {**now, **before} if now.get(name, (b"",))[0] != before.get(name, (b"",))[0])
@@ -157,6 +157,19 @@ class Called:
         suffix = self.task.fn.__qualname__
         named = [name for name in self.code.fingerprint.parts if name.startswith("code:") and name.endswith(suffix)]
         return min(named, key=len, default="")
+
+
+def _fingerprint(fingerprints: Fingerprints, task: AnyTask) -> Fingerprint:
+    """The fingerprint of a task's function.
+
+    Raises:
+        NotIdentifiable: Something that it reaches has no identity; the path says where that is, and this which task it stops.
+    """
+    try:
+        return fingerprints.of(task.fn)
+    except NotIdentifiable as refusal:
+        why = f"task {task.name!r} reaches it, and {refusal.why}"
+        raise NotIdentifiable(refusal.path, refusal.type_name, why, refusal.remedy) from refusal
 
 
 def _digest(value: Any, code: Code, name: str) -> bytes:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, get_args
 
 from gpucache.errors import BadSetting
-from gpucache.flows.sizes import parse_bytes, parse_seconds
 from gpucache.memo import Numerics
+from gpucache.sizes import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
     from gpucache.runtime.demand import Env, Resources

@@ -51,11 +51,13 @@ class Plan:
         flow: The flow's name.
         calls: In the order the flow would make them.
         stopped_at: The task whose unknown result the flow looks at, so that the plan ends there; None: it is whole.
+        problem: What the flow's own lines raised there, since they had no value to work on; None: nothing.
     """
 
     flow: str
     calls: tuple[PlannedCall, ...]
     stopped_at: str | None = None
+    problem: str | None = None
 
     @property
     def would_run(self) -> tuple[PlannedCall, ...]:
@@ -67,10 +69,18 @@ class Plan:
         """Whether nothing would run."""
         return not self.would_run and self.stopped_at is None
 
+    @property
+    def rest(self) -> str | None:
+        """Why the plan ends before the flow does, in words; None: it is whole."""
+        if self.stopped_at is None:
+            return None
+        words = f"the rest depends on the result of {self.stopped_at}, which is not known before it runs"
+        return words if self.problem is None else f"{words}: without it the flow's own lines raise {self.problem}"
+
     def __str__(self) -> str:
         lines = [str(call) for call in self.calls]
-        if self.stopped_at is not None:
-            lines.append(f"... the rest depends on the result of {self.stopped_at}")
+        if self.rest is not None:
+            lines.append(f"... {self.rest}")
         return "\n".join(lines) or f"{self.flow}: no task is called"
 
     def _repr_html_(self) -> str:

@@ -6,60 +6,29 @@ run gives an Unknown, and whatever takes an Unknown may run too: it will unless 
 
 from __future__ import annotations
 
+import concurrent.futures
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gpucache.errors import PlanStopped, RecordCorrupt
+from gpucache.errors import GpuCacheError, RecordCorrupt
 from gpucache.flows.counterparts import Counterparts
-from gpucache.flows.future import Future, leaves_in, resolved
+from gpucache.flows.future import leaves_in, resolved
 from gpucache.flows.identify import Called
 from gpucache.flows.plan import PlannedCall, Verdict
 from gpucache.flows.shared import bring
+from gpucache.flows.unknown import Unknown, stop_behind, unknown_near
 from gpucache.memo import Explanation, Kind, Reason, lookup
 
 if TYPE_CHECKING:
+    from gpucache.flows.future import Future
     from gpucache.flows.session import Session
     from gpucache.flows.tasks import AnyTask
     from gpucache.flows.watcher import Outcome
     from gpucache.memo import Candidate
     from gpucache.store import Record
-
-
-class Unknown:
-    """The value of a call that has not run. It can be passed to tasks; whoever looks inside it stops the plan.
-
-    Unpacking works where the task's newest result tells how many there are: `train, test = split(data)`.
-    """
-
-    def __init__(self, flow: str, task: str, length: int | None = None) -> None:
-        self.__dict__.update(_flow=flow, _task=task, _length=length)
-
-    def __iter__(self) -> Iterator[Unknown]:
-        if self._length is None:
-            self._stop()
-        return iter([Unknown(self._flow, self._task)] * self._length)
-
-    def __getitem__(self, item: object) -> Unknown:
-        return Unknown(self._flow, self._task)
-
-    def _stop(self, *_: object, **__: object) -> Any:
-        raise PlanStopped(self._flow, self._task)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self._stop()
-
-    __setattr__ = __call__ = __bool__ = __len__ = __contains__ = __setitem__ = __enter__ = _stop
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = _stop
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _stop
-    __floordiv__ = __mod__ = __pow__ = __matmul__ = __neg__ = __abs__ = __index__ = __and__ = __or__ = _stop
-    __int__ = __float__ = __round__ = __str__ = __format__ = __fspath__ = __bytes__ = _stop
-
-    def __repr__(self) -> str:
-        return f"<result of {self._task}, not known before it runs>"
 
 
 class Planner:
@@ -79,17 +48,32 @@ class Planner:
     def plan(self, task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The call's value if it would hit, else an Unknown."""
         nth = self._count(task)
-        values = tuple(_known(value) for value in task.binder.bind(args, kwargs))
-        upstream = tuple(dict.fromkeys(_unknown_tasks(values)))
+        given = task.binder.bind(args, kwargs)
+        upstream = tuple(dict.fromkeys(_unknown_tasks(given)))
         if upstream:
             verdict = Verdict.MAY_RUN if task.options.cache else Verdict.RUNS
             return self._would_run(task, nth, verdict, tuple(Reason(Kind.UPSTREAM, name) for name in upstream))
         if not task.options.cache:
             return self._would_run(task, nth, Verdict.RUNS, (Reason(Kind.NOT_CACHEABLE, "it is marked cache=False"),))
-        called = Called(task, self._session, values)
+        called = Called(task, self._session, tuple(resolved(value) for value in given))
         if task.options.force or task.name in self.forced:
             return self._would_run(task, nth, Verdict.RUNS, (Reason(Kind.FORCED, task.name),), called=called)
         return self._look_up(task, nth, called)
+
+    def ended_by(self, problem: Exception) -> tuple[str, str | None]:
+        """The task whose unknown result the flow's own lines raised this over, and what they raised if no stop is behind it.
+
+        Raises:
+            Exception: `problem` itself: it is gpucache's, or every result was known.
+        """
+        stop = stop_behind(problem)
+        if stop is not None:
+            return stop.task, None
+        last = next((call.task for call in reversed(self.calls) if call.verdict != Verdict.HITS), None)
+        task = unknown_near(problem) or last
+        if task is None or isinstance(problem, GpuCacheError):
+            raise problem
+        return task, traceback.format_exception_only(problem)[-1].strip()
 
     def submitted(self, future: Future[Any]) -> None:
         """Never told: plan() answers every call."""
@@ -165,13 +149,9 @@ class Planner:
             self.calls.append(call)
 
 
-def _known(value: Any) -> Any:
-    return value if isinstance(value, Unknown) else resolved(value)
-
-
 def _unknown_tasks(values: Any) -> Iterator[str]:
     for value in leaves_in(values):
-        if isinstance(value, Unknown):
+        if type(value) is Unknown:
             yield value._task  # noqa: SLF001  # a part of the same machine
-        elif isinstance(value, Future):
+        elif isinstance(value, concurrent.futures.Future):
             yield from _unknown_tasks((value.result(),))

@@ -14,8 +14,8 @@ from gpucache.flows.binding import Binder
 from gpucache.flows.by_name import imported, named
 from gpucache.flows.resident_state import state_of
 from gpucache.flows.session import current_session
-from gpucache.flows.sizes import parse_bytes
 from gpucache.memo import Watch, generation_of
+from gpucache.sizes import parse_bytes
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -96,3 +96,24 @@ def test_two_runs(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert "code_pipeline.py:4 twice changed" in differ
     assert "the same calls" in same
+
+
+def test_plan_and_explain_end_where_the_flow_looks_at_what_is_not_known(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is known so far, and a sentence; no traceback, whatever the flow does with the missing value."""
+    words = "the rest depends on the result of first, which is not known before it runs"
+    for look, raised in (
+        ("json.dumps(found)", ""),
+        ("str.join('', [found])", ": without it the flow's own lines raise "),
+    ):
+        file.write_text("import json\n" + PIPELINE.replace("return first(x)", f"found = first(x); return {look}"))
+
+        for verb in ("plan", "explain"):
+            text = gpucache(capsys, verb, file.name)
+            document = json.loads(gpucache(capsys, verb, file.name, "--json"))
+
+            assert "it never ran before" in text
+            assert words + raised in text
+            assert document["stopped_at"] == "first"
+            assert (document["problem"] is not None) == bool(raised)

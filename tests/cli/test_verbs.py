@@ -139,6 +139,21 @@ def test_failed_task_shows_the_users_traceback(folder: Path, capsys: pytest.Capt
     assert f"gpucache{os.sep}flows" not in err
 
 
+@pytest.mark.parametrize("verb", [("run", "verbs_pipeline.py:small", "--x", "1"), ("replay", "@last")])
+def test_force_of_a_task_that_is_not_called(
+    verb: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name with a typo forces nothing: the run says so, with the names that there were, and exits with 2."""
+    gpucache(capsys, "run", "verbs_pipeline.py:small", "--x", "1")
+
+    vain = gpucache(capsys, *verb, "--force", "scael")
+    forced = gpucache(capsys, *verb, "--force", "scale")
+
+    assert vain[0] == 2
+    assert vain[2] == "gpucache: --force scael: the run called no task of that name; it called scale\n"
+    assert (forced[0], forced[2]) == (0, "")
+
+
 def test_plan_exits_with_3_when_something_would_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--exit-code tells a script; nothing ran."""
     cold = gpucache(capsys, "plan", "verbs_pipeline.py:small", "--x", "1", "--exit-code")

@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from gpucache.cli import main as cli_main
+from gpucache.demo.telling import say_next
+from gpucache.demo.writing import Workplace
+
 pytestmark = pytest.mark.slow
 
 
@@ -74,6 +78,36 @@ def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "nothing of yours is overwritten" in done.stderr
     assert (tmp_path / "pipeline.py").read_text() == "mine"
+
+
+def test_what_to_try_next_can_be_typed_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands are of the gpucache that ran the demo, which need not be on the PATH, and work from the demo's folder."""
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "my venv" / "bin" / "gpucache"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\necho it was asked to: $*\n")
+    script.chmod(0o755)
+    (tmp_path / "demo").mkdir()
+    place = Workplace(tmp_path / "demo", tmp_path / "demo" / "store")
+
+    for argv0, path, called in (
+        (str(Path(cli_main.__file__).with_name("__main__.py")), "/bin", f"{sys.executable} -m gpucache runs"),
+        (str(script), f"{script.parent}:/bin", "gpucache runs"),
+        ("my venv/bin/gpucache", "/bin", f"'{script}' runs"),
+    ):
+        monkeypatch.setattr(sys, "argv", [argv0, "demo"])
+        monkeypatch.setenv("PATH", path)
+        say_next(place, ("gpucache runs", "what was run"))
+        lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+
+        assert lines[0] == "cd demo"
+        assert lines[1].startswith('export GPUCACHE_STORE="$PWD/store"  ')
+        assert "the demo's store" in lines[1]
+        assert lines[2].startswith(f"{called}  ")
+    done = subprocess.run(["sh", "-ec", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("it was asked to: runs\n", "")
 
 
 def test_search_shows_what_warmth_saves(tmp_path: Path) -> None:

@@ -43,3 +43,18 @@ def test_texts_are_read_as_in_the_environment() -> None:
 
     assert (chosen.max_workers, chosen.strict, chosen.warm_wait_s) == (4, True, 2)
     assert chosen.remote_trusted_keys == f"{'ab' * 32},{'cd' * 32}"
+
+
+@pytest.mark.parametrize("name", ["store_max_bytes", "resident_max_bytes", "inline_max_bytes"])
+def test_sizes_are_written_as_for_tasks(name: str) -> None:
+    """`GPUCACHE_STORE_MAX_BYTES=1GiB` and `init(store_max_bytes="1GiB")` are what `gpu_memory="1GiB"` is; so is a number."""
+    for size, size_bytes in (("1GiB", 2**30), ("500MB", 500_000_000), ("1.5 KiB", 1536), ("1024", 1024), ("0", 0)):
+        assert getattr(Config.from_env({f"GPUCACHE_{name.upper()}": size}), name) == size_bytes
+        assert getattr(Config.from_env({}, **{name: size}), name) == size_bytes
+    assert getattr(Config.from_env({}, **{name: 2**20}), name) == 2**20
+
+    for wrong in ("1 gigabyte", "-1", -1, 1.5, True, ["1GiB"]):
+        with pytest.raises(BadSetting, match=f"{name}=.*a size such as '6GiB', '500MB' or a number of bytes"):
+            Config.from_env({}, **{name: wrong})
+    with pytest.raises(BadSetting, match="a size such as '6GiB'"):
+        Config.from_env({f"GPUCACHE_{name.upper()}": "many"})

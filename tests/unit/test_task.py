@@ -232,6 +232,41 @@ def test_unidentifiable_argument_is_named_with_its_path() -> None:
         locked({"locks": [1, threading.Lock()]})
 
 
+LOCK = threading.Lock()
+
+
+def _held(x: int) -> int:
+    with LOCK:
+        return x
+
+
+def test_a_global_without_identity_is_refused_with_a_remedy_that_works() -> None:
+    """The refusal names the task, which may be far from who reads the lock; made within, or as an ignored argument, it is fine."""
+
+    @gpc.task
+    def far(x: int) -> int:
+        return _held(x)
+
+    @gpc.task
+    def within(x: int) -> int:
+        with threading.Lock():
+            return x
+
+    @gpc.task(ignore=("lock",))
+    def handed(x: int, lock: threading.Lock = LOCK) -> int:
+        with lock:
+            return x
+
+    with pytest.raises(NotIdentifiable) as refused:
+        far(1)
+
+    assert "test_task.LOCK (_thread.lock) can't be identified: task 'far' reaches it, and" in str(refused.value)
+    assert "; make it inside the function, pass it as an argument that the task's ignore= names, or" in str(
+        refused.value
+    )
+    assert (within(1), handed(1), handed(2, threading.Lock())) == (1, 1, 2)
+
+
 def test_unstorable_result_is_returned_and_said() -> None:
     """A result that can't be stored is handed to its caller with a warning; nothing is lost."""
 

@@ -12,7 +12,7 @@ for _power, _letter in enumerate("KMGT", 1):
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
-def parse_bytes(name: str, size: str | int) -> int:
+def parse_bytes(name: str, size: object) -> int:
     """Return a size in bytes; a bare number is bytes, and `6GiB`, `6G` and `6442450944` are the same.
 
     Raises:
