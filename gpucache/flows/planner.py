@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from gpucache.flows.plan import PlannedCall, Verdict
 from gpucache.flows.shared import bring
 from gpucache.flows.unknown import Unknown, stop_behind, unknown_near
 from gpucache.memo import Explanation, Kind, Reason, lookup
+from gpucache.shown import exception_line
 
 if TYPE_CHECKING:
     from gpucache.flows.future import Future
@@ -67,7 +67,7 @@ class Planner:
         task = unknown_near(problem) or last
         if task is None or isinstance(problem, GpuCacheError):
             raise problem
-        return task, traceback.format_exception_only(problem)[-1].strip()
+        return task, exception_line(problem)
 
     def submitted(self, future: Future[Any]) -> None:
         """Never told: plan() answers every call."""
