@@ -104,12 +104,12 @@ class Flow(Generic[P, R]):
     def plan_values(self, values: tuple[Any, ...], forced: Collection[str] = ()) -> Plan:
         """plan() of arguments that are bound already, with the tasks named in `forced` counted as running."""
         planner = Planner(current_session(), self.name, frozenset(forced))
-        stopped_at: str | None = None
         raised: str | None = None
         bound_args, bound_kwargs = self.binder.unbind(values)
         token = watcher.set(planner)
         try:
             self.made(*bound_args, **bound_kwargs)
+            stopped_at = planner.stopped_at
         except Exception as problem:  # noqa: BLE001  # an edge: the flow's own lines may raise anything for want of a value
             stopped_at, raised = planner.ended_by(problem)
         finally:

@@ -11,12 +11,12 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from gpucache.errors import GpuCacheError, RecordCorrupt
+from gpucache.errors import GpuCacheError, PlanStopped, RecordCorrupt
 from gpucache.flows.future import leaves_in, resolved
 from gpucache.flows.identify import Called
 from gpucache.flows.plan import PlannedCall, Verdict
 from gpucache.flows.shared import bring
-from gpucache.flows.unknown import Unknown, stop_behind, unknown_near
+from gpucache.flows.unknown import Unknown, unknown_near
 from gpucache.memo import Explanation, Kind, Reason, lookup
 from gpucache.shown import exception_line
 
@@ -38,9 +38,16 @@ class Planner:
         self._lock = threading.Lock()
         self.forced = forced
         self.calls: list[PlannedCall] = []
+        self._looked: list[str] = []
 
     def plan(self, task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The call's value if it would hit, else an Unknown."""
+        """The call's value if it would hit, else an Unknown.
+
+        Raises:
+            PlanStopped: The flow looked at an Unknown before, and caught what that raised: it may be on a wrong branch.
+        """
+        if self.stopped_at is not None:
+            raise PlanStopped(self._flow, self.stopped_at)
         given = task.binder.bind(args, kwargs)
         upstream = tuple(dict.fromkeys(_unknown_tasks(given)))
         if upstream:
@@ -54,15 +61,19 @@ class Planner:
             return self._would_run(task, Verdict.RUNS, (Reason(Kind.FORCED, task.name),), called)
         return self._look_up(task, called)
 
+    @property
+    def stopped_at(self) -> str | None:
+        """The task whose unknown result was looked at first; None: none was."""
+        return next(iter(self._looked), None)
+
     def ended_by(self, problem: Exception) -> tuple[str, str | None]:
         """The task whose unknown result the flow's own lines raised this over, and what they raised if no stop is behind it.
 
         Raises:
             Exception: `problem` itself: it is gpucache's, or every result was known.
         """
-        stop = stop_behind(problem)
-        if stop is not None:
-            return stop.task, None
+        if self.stopped_at is not None:
+            return self.stopped_at, None
         last = next((call.task for call in reversed(self.calls) if call.verdict != Verdict.HITS), None)
         task = unknown_near(problem) or last
         if task is None or isinstance(problem, GpuCacheError):
@@ -110,7 +121,7 @@ class Planner:
         key = None if called is None else called.key.hex()
         code, notes = ((), ()) if found is None else (found.code, found.notes)
         self._add(PlannedCall(task.name, key, verdict, reasons, seconds, code, notes))
-        return Unknown(self._flow, task.name, self._length_of(newest))
+        return Unknown(self._flow, task.name, self._looked, self._length_of(newest))
 
     def _length_of(self, newest: Any) -> int | None:
         if newest is None or newest.result.codec != "struct":
