@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+import traceback
 
 LONGEST = 80
 MOST_ITEMS = 6
@@ -57,3 +58,11 @@ def _plain_object(value: object) -> str:
         return ""
     inner = ", ".join(f"{name}={_brief.repr(item)}" for name, item in list(vars(value).items())[:MOST_ITEMS])
     return f"{type(value).__qualname__}({inner})"
+
+
+def exception_line(problem: BaseException) -> str:
+    """An exception as a traceback's last line has it, without the notes that were added to it."""
+    lines = traceback.format_exception_only(problem)
+    notes = getattr(problem, "__notes__", None)
+    after = sum(str(note).count("\n") + 1 for note in notes) if isinstance(notes, list) else 0
+    return lines[max(len(lines) - 1 - after, 0)].strip()

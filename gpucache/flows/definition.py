@@ -26,11 +26,13 @@ from gpucache.flows.future import resolved
 from gpucache.flows.history import Run
 from gpucache.flows.plan import Plan
 from gpucache.flows.planner import Planner
+from gpucache.flows.read_only import explain_read_only
 from gpucache.flows.recorder import Recorder
 from gpucache.flows.session import Session, current_session
 from gpucache.flows.watcher import watcher
 from gpucache.ledger import CallLog, RunRow, code_facts, machine_facts, new_run_id
 from gpucache.memo import shown
+from gpucache.shown import exception_line
 from gpucache.store import Manifest
 
 P = ParamSpec("P")
@@ -103,12 +105,12 @@ class Flow(Generic[P, R]):
     def plan_values(self, values: tuple[Any, ...], forced: Collection[str] = ()) -> Plan:
         """plan() of arguments that are bound already, with the tasks named in `forced` counted as running."""
         planner = Planner(current_session(), self.name, frozenset(forced))
-        stopped_at: str | None = None
         raised: str | None = None
         bound_args, bound_kwargs = self.binder.unbind(values)
         token = watcher.set(planner)
         try:
             self.made(*bound_args, **bound_kwargs)
+            stopped_at = planner.stopped_at
         except Exception as problem:  # noqa: BLE001  # an edge: the flow's own lines may raise anything for want of a value
             stopped_at, raised = planner.ended_by(problem)
         finally:
@@ -147,9 +149,13 @@ class Flow(Generic[P, R]):
 
     def made(self, *args: Any, **kwargs: Any) -> R:
         """What the function gives; of an `async def` one, what its coroutine gives."""
-        value: Any = cast("Callable[..., R]", self.fn)(*args, **kwargs)
-        # Not inspect.iscoroutine(): isinstance() looks, and in a plan the value may be one that nobody may look at.
-        return cast("R", _waited_for(value) if type(value) is CoroutineType else value)
+        try:
+            value: Any = cast("Callable[..., R]", self.fn)(*args, **kwargs)
+            # Not inspect.iscoroutine(): isinstance() looks, and in a plan the value may be one that nobody may look at.
+            return cast("R", _waited_for(value) if type(value) is CoroutineType else value)
+        except ValueError as problem:
+            explain_read_only(problem)
+            raise
 
     def _row(self, session: Session, values: tuple[Any, ...], run_id: str) -> RunRow:
         params = dict(zip(self.binder.names, values, strict=True))
@@ -207,5 +213,8 @@ def _stored(session: Session, value: Any) -> Manifest | None:
 
 def _failure(problem: BaseException) -> dict[str, str]:
     status = "interrupted" if isinstance(problem, KeyboardInterrupt | SystemExit) else "failed"
-    last = traceback.format_exception_only(problem)[-1].strip()
-    return {"status": status, "error": last, "traceback": "".join(traceback.format_exception(problem))}
+    return {
+        "status": status,
+        "error": exception_line(problem),
+        "traceback": "".join(traceback.format_exception(problem)),
+    }

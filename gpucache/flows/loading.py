@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gpucache.errors import FlowFileBroken, NoSuchFlow
+from gpucache.shown import exception_line
 
 if TYPE_CHECKING:
     from gpucache.flows.definition import Flow
@@ -41,8 +41,7 @@ def load_file(path: str | Path) -> ModuleType:
     except BaseException as problem:
         if isinstance(problem, KeyboardInterrupt):
             raise
-        last = traceback.format_exception_only(problem)[-1].strip()
-        raise FlowFileBroken(str(path), last) from problem
+        raise FlowFileBroken(str(path), exception_line(problem)) from problem
 
 
 def _name_and_root(file: Path) -> tuple[str, Path]:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gpucache.errors import GpuCacheError, RecordCorrupt
+from gpucache.errors import GpuCacheError, PlanStopped, RecordCorrupt
 from gpucache.flows.counterparts import Counterparts
 from gpucache.flows.future import leaves_in, resolved
 from gpucache.flows.identify import Called
 from gpucache.flows.plan import PlannedCall, Verdict
 from gpucache.flows.shared import bring
-from gpucache.flows.unknown import Unknown, stop_behind, unknown_near
+from gpucache.flows.unknown import Unknown, unknown_near
 from gpucache.memo import Explanation, Kind, Reason, lookup
+from gpucache.shown import exception_line
 
 if TYPE_CHECKING:
     from gpucache.flows.future import Future
@@ -44,9 +44,16 @@ class Planner:
         self._lock = threading.Lock()
         self.forced = forced
         self.calls: list[PlannedCall] = []
+        self._looked: list[str] = []
 
     def plan(self, task: AnyTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The call's value if it would hit, else an Unknown."""
+        """The call's value if it would hit, else an Unknown.
+
+        Raises:
+            PlanStopped: The flow looked at an Unknown before, and caught what that raised: it may be on a wrong branch.
+        """
+        if self.stopped_at is not None:
+            raise PlanStopped(self._flow, self.stopped_at)
         nth = self._count(task)
         given = task.binder.bind(args, kwargs)
         upstream = tuple(dict.fromkeys(_unknown_tasks(given)))
@@ -60,20 +67,24 @@ class Planner:
             return self._would_run(task, nth, Verdict.RUNS, (Reason(Kind.FORCED, task.name),), called=called)
         return self._look_up(task, nth, called)
 
+    @property
+    def stopped_at(self) -> str | None:
+        """The task whose unknown result was looked at first; None: none was."""
+        return next(iter(self._looked), None)
+
     def ended_by(self, problem: Exception) -> tuple[str, str | None]:
         """The task whose unknown result the flow's own lines raised this over, and what they raised if no stop is behind it.
 
         Raises:
             Exception: `problem` itself: it is gpucache's, or every result was known.
         """
-        stop = stop_behind(problem)
-        if stop is not None:
-            return stop.task, None
+        if self.stopped_at is not None:
+            return self.stopped_at, None
         last = next((call.task for call in reversed(self.calls) if call.verdict != Verdict.HITS), None)
         task = unknown_near(problem) or last
         if task is None or isinstance(problem, GpuCacheError):
             raise problem
-        return task, traceback.format_exception_only(problem)[-1].strip()
+        return task, exception_line(problem)
 
     def submitted(self, future: Future[Any]) -> None:
         """Never told: plan() answers every call."""
@@ -120,7 +131,7 @@ class Planner:
         code, notes = ((), ()) if found is None else (found.code, found.notes)
         seconds = self._took(task, nth, newest, found)
         self._add(PlannedCall(task.name, key, verdict, reasons, seconds, code, notes))
-        return Unknown(self._flow, task.name, self._length_of(newest))
+        return Unknown(self._flow, task.name, self._looked, self._length_of(newest))
 
     def _took(self, task: AnyTask, nth: int, newest: Record | None, found: Explanation | None) -> float | None:
         """What the nearest call took; where nobody knows which that is, the one in this place of an earlier run."""

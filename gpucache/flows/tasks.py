@@ -15,6 +15,7 @@ from gpucache.flows.by_name import imported, named
 from gpucache.flows.future import Future
 from gpucache.flows.identify import Called, Code
 from gpucache.flows.options import Options, OptionsGiven
+from gpucache.flows.read_only import explain_read_only
 from gpucache.flows.session import Session, current_session
 from gpucache.flows.shared import bring
 from gpucache.flows.watcher import watcher
@@ -95,12 +96,19 @@ class AnyTask:
         token = watcher.set(None)
         try:
             return self.fn(*args, **kwargs)
+        except ValueError as problem:
+            explain_read_only(problem)
+            raise
         finally:
             watcher.reset(token)
 
     async def body_async(self, values: tuple[Any, ...]) -> Any:
         """body() of an async task."""
-        return await self.body(values)
+        try:
+            return await self.body(values)
+        except ValueError as problem:
+            explain_read_only(problem)
+            raise
 
     def body_in_worker(self, values: tuple[Any, ...]) -> Any:
         """body() where no event loop runs: an async task gets one of its own."""

@@ -20,18 +20,21 @@ class Unknown:
 
     Unpacking works where the task's newest result tells how many there are: `train, test = split(data)`. Our own code asks
     `type(value) is Unknown`, for isinstance() of another class asks for __class__, and that is looking.
+
+    Args:
+        looked: Gets the task's name when someone looks: a flow that catches the stop has a value that is not the task's.
     """
 
-    def __init__(self, flow: str, task: str, length: int | None = None) -> None:
-        self.__dict__.update(_flow=flow, _task=task, _length=length)
+    def __init__(self, flow: str, task: str, looked: list[str], length: int | None = None) -> None:
+        self.__dict__.update(_flow=flow, _task=task, _looked=looked, _length=length)
 
     def __iter__(self) -> Iterator[Unknown]:
         if self._length is None:
             self._stop()
-        return iter([Unknown(self._flow, self._task)] * self._length)
+        return iter([self[place] for place in range(self._length)])
 
     def __getitem__(self, item: object) -> Unknown:
-        return Unknown(self._flow, self._task)
+        return Unknown(self._flow, self._task, self._looked)
 
     def __copy__(self) -> Unknown:
         return self
@@ -40,6 +43,7 @@ class Unknown:
         return self
 
     def _stop(self, *_: object, **__: object) -> Any:
+        self._looked.append(self._task)
         raise PlanStopped(self._flow, self._task)
 
     def __getattr__(self, name: str) -> Any:
@@ -69,18 +73,6 @@ class Unknown:
 
 
 Sequence.register(Unknown)  # so that `case [first, *rest]` asks for its length, instead of passing it over
-
-
-def stop_behind(problem: BaseException) -> PlanStopped | None:
-    """The stop that an exception is, or was made of: numpy, and flows, say in words of their own that something was raised."""
-    seen: list[BaseException] = []
-    cause: BaseException | None = problem
-    while cause is not None and cause not in seen:
-        if isinstance(cause, PlanStopped):
-            return cause
-        seen.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return None
 
 
 def unknown_near(problem: BaseException) -> str | None:

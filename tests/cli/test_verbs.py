@@ -139,6 +139,33 @@ def test_failed_task_shows_the_users_traceback(folder: Path, capsys: pytest.Capt
     assert f"gpucache{os.sep}flows" not in err
 
 
+def test_run_writes_a_plain_result_whole_and_says_where_a_long_one_is(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path at its end can be copied; what is cut says how to get the rest, and that works."""
+    plain = {
+        "accuracy": 0.8967254408060453,
+        "steps": [1, None, True],
+        "picture": "/" + "very/long/" * 20 + "picture.png",
+    }
+    values = {"plain": repr(plain), "long": "list(range(10_000))", "text": "'x' * 10_000"}
+    text = "import gpucache as gpc\n"
+    text += "".join(f"@gpc.flow\ndef {name}():\n    return {value}\n" for name, value in values.items())
+    (folder / "results_pipeline.py").write_text(text)
+
+    said = {name: gpucache(capsys, "run", f"results_pipeline.py:{name}")[1].splitlines() for name in values}
+
+    assert said["plain"][0] == f"result  {plain!r}"
+    for name, value in values.items():
+        if name != "plain":
+            line = said[name][0]
+            assert len(line) < 200
+            _, cut, call = line.removesuffix(")").partition("  (whole: gpucache.")
+            assert cut, line
+            found = gpc.run(call.removeprefix("run('").removesuffix("').result()"))
+            assert found.result() == eval(value)  # the text above
+
+
 @pytest.mark.parametrize("verb", [("run", "verbs_pipeline.py:small", "--x", "1"), ("replay", "@last")])
 def test_force_of_a_task_that_is_not_called(
     verb: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -246,3 +247,53 @@ def test_submitted_run_outlives_its_caller(tmp_path: Path) -> None:
 
     assert gpc.run(run.id).wait(60) == "done"
     assert gpc.run(run.id).result() == 42
+
+
+@gpc.task
+def add_in_place(array: np.ndarray) -> np.ndarray:
+    array += 1
+    return array
+
+
+@gpc.task(cpus=1, env=gpc.Env(env_vars={"ELSEWHERE": "1"}))
+def add_in_place_elsewhere(array: np.ndarray) -> np.ndarray:
+    array[0] = 1
+    return array
+
+
+@gpc.task
+async def add_in_place_later(array: np.ndarray) -> np.ndarray:
+    array += 1
+    return array
+
+
+def write_here(array: np.ndarray) -> None:
+    array += 1
+
+
+async def add_later(array: np.ndarray) -> None:
+    await add_in_place_later(array)
+
+
+@pytest.mark.parametrize("runtime", ["inline", pytest.param("local", marks=pytest.mark.slow)])
+def test_who_writes_into_a_result_is_told_what_to_do(runtime: str, tmp_path: Path) -> None:
+    """In a flow's line, a task's body, an async one's and a worker's: numpy's error has a note, once, and stays itself."""
+    gpc.init(store=tmp_path / "store", runtime=runtime)
+
+    for write in (write_here, add_in_place, add_in_place_elsewhere, lambda array: asyncio.run(add_later(array))):
+
+        @gpc.flow
+        def writing() -> None:
+            write(load(10_000))  # noqa: B023  # called in this turn of the loop
+
+        run = writing.run()
+        problem = run.exception()
+
+        assert isinstance(problem, ValueError)
+        assert problem.__notes__ == ["arrays from gpucache's store are read-only: x = x + 1, or x.copy()"]
+        assert run.error is not None
+        assert run.error.endswith("is read-only")
+        assert str(run.traceback).count("x.copy()") >= 1
+    with pytest.raises(ValueError, match="is read-only") as raised:
+        np.frombuffer(b"12345678")[:] = 1
+    assert not hasattr(raised.value, "__notes__")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -199,6 +200,29 @@ def test_the_task_that_is_named_is_the_one_whose_result_was_looked_at() -> None:
     plan = wrapping.plan()
 
     assert (plan.stopped_at, plan.problem) == ("matrix", None)
+
+
+def test_a_flow_that_catches_the_stop_is_not_planned_further() -> None:
+    """What it does instead may be another branch than the run's: the plan ends where it looked, though the flow goes on."""
+
+    def guess(value: Any) -> None:
+        try:
+            float(value)
+        except Exception:
+            total([1.0])
+
+    def shrug(value: Any) -> None:
+        with contextlib.suppress(Exception):
+            np.trace(value)
+
+    @gpc.flow
+    def to_its_end() -> None:
+        shrug(matrix(3))
+
+    for plan in (plan_of(guess), plan_of(shrug), to_its_end.plan()):
+        assert (plan.stopped_at, plan.problem) == ("matrix", None)
+        assert [call.task for call in plan.calls] == ["matrix"]
+        assert not plan.is_all_hit
 
 
 def test_an_exception_where_all_is_known_is_the_users() -> None:
