@@ -117,29 +117,30 @@ def replacing(number, call):
     os.replace("other.parquet", "data/" + "part-" + str(number) + ".parquet")
     return found
 
-task, content = globals()[sys.argv[1]], int(sys.argv[2])
+content = int(sys.argv[1])
 os.makedirs("data", exist_ok=True)
 os.makedirs("text", exist_ok=True)
-table = pa.table({"x": [content]})
-if content >= 0:
-    pq.write_table(table, "data/part-1.parquet")
-    Path("text/part-1.txt").write_text(str([content]))
+pq.write_table(pa.table({"x": [content]}), "data/part-1.parquet")
+Path("text/part-1.txt").write_text(str([content]))
 states = []
 gpc.init(runtime="inline")
 from gpucache.events import hooks
-asked = (sys.argv[1], sys.argv[1].removesuffix("_too"))
-hooks.add(lambda event: states.append(event.state.value) if hasattr(event, "state") and event.task in asked else None)
-for call in range(2):
-    print(task(1, call), states[-1])
+hooks.add(lambda event: states.append((event.task, event.state.value)) if hasattr(event, "state") else None)
+for way in sys.argv[2:]:
+    task = globals()[way]
+    for call in range(2):
+        found = task(1, call)
+        ended = [state for task, state in states if task in (way, way.removesuffix("_too"))]
+        print(way, found, ended[-1])
 """
 WAYS = ["formatted", "joined", "mapped", "dataset", "cached", "resident", "nested", "threaded", "forked", "its_own"]
 
 
-def run(folder: Path, way: str, content: int, program: str = "program.py") -> str:
-    """Two calls of the program, which differ in an argument that the body does not look at; a negative content writes nothing."""
+def run(folder: Path, content: int, *ways: str, program: str = "program.py") -> list[str]:
+    """Two calls in each way, which differ in an argument that the body does not look at; the files have this content."""
     environment = {**os.environ, "GPUCACHE_STORE": str(folder / "store")}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", program, way, str(content)],
+        [sys.executable, "-W", "ignore", program, str(content), *ways],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -147,49 +148,57 @@ def run(folder: Path, way: str, content: int, program: str = "program.py") -> st
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
+    """Of four programs, one after another, that read by all ways: the content is 1, 1, 2, and 1 again."""
+    folder = tmp_path_factory.mktemp("native")
+    (folder / "program.py").write_text(PROGRAM)
+    return [run(folder, content, *WAYS) for content in (1, 1, 2, 1)]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_native_code_reads_counts(tmp_path: Path, way: str) -> None:
+def test_what_native_code_reads_counts(outputs: list[list[str]], way: str) -> None:
     """By its content, in every call: the same content hits, another runs, the first again hits."""
-    (tmp_path / "program.py").write_text(PROGRAM)
+    said = [[line.removeprefix(f"{way} ") for line in output if line.startswith(f"{way} ")] for output in outputs]
 
-    assert run(tmp_path, way, 1) == "[1] ran\n[1] ran\n"
-    assert run(tmp_path, way, 1) == "[1] hit\n[1] hit\n"
-    assert run(tmp_path, way, 2) == "[2] ran\n[2] ran\n"
-    assert run(tmp_path, way, 1) == "[1] hit\n[1] hit\n"
+    assert said == [["[1] ran"] * 2, ["[1] hit"] * 2, ["[2] ran"] * 2, ["[1] hit"] * 2]
 
 
 def test_tasks_in_forked_children(tmp_path: Path) -> None:
     """What a task in a child of a body reads natively is that task's, and the body's; so it is in a child of the program."""
     (tmp_path / "program.py").write_text(PROGRAM)
-    in_fork = PROGRAM.replace(
-        "print(task(1, call), states[-1])", "print(in_child(lambda: task(1, call)), task.explain(1, call).hit)"
+    in_fork = (
+        PROGRAM.replace("        found = task(1, call)\n", "        found = in_child(lambda: task(1, call))\n")
+        .replace("ended[-1])", "task.explain(1, call).hit)")
+        .replace('        ended = [state for task, state in states if task in (way, way.removesuffix("_too"))]\n', "")
     )
     (tmp_path / "forking.py").write_text(in_fork)
 
-    assert run(tmp_path, "task_in_fork", 1) == "[1][1] ran\n[1][1] ran\n"
-    assert run(tmp_path, "inner_too", 2) == "[2] ran\n[2] hit\n"
-    assert run(tmp_path, "task_in_fork", 2) == "[2][2] ran\n[2][2] ran\n"
-    assert run(tmp_path, "task_in_fork", 1) == "[1][1] hit\n[1][1] hit\n"
-    assert run(tmp_path, "formatted", 3, "forking.py") == "[3] True\n[3] True\n"
-    assert run(tmp_path, "formatted", 4, "forking.py") == "[4] True\n[4] True\n"
+    assert run(tmp_path, 1, "task_in_fork") == ["task_in_fork [1][1] ran"] * 2
+    assert run(tmp_path, 2, "inner_too") == ["inner_too [2] ran", "inner_too [2] hit"]
+    assert run(tmp_path, 2, "task_in_fork") == ["task_in_fork [2][2] ran"] * 2
+    assert run(tmp_path, 1, "task_in_fork") == ["task_in_fork [1][1] hit"] * 2
+    assert run(tmp_path, 3, "formatted", program="forking.py") == ["formatted [3] True"] * 2
+    assert run(tmp_path, 4, "formatted", program="forking.py") == ["formatted [4] True"] * 2
 
 
 def test_a_file_that_changes_after_native_code_read_it(tmp_path: Path) -> None:
     """Nobody knows what was read: the value is given and not kept."""
     (tmp_path / "program.py").write_text(PROGRAM)
 
-    assert run(tmp_path, "changing", 1) == "[1] uncached\n[1] uncached\n"
+    assert run(tmp_path, 1, "changing") == ["changing [1] uncached"] * 2
 
 
 def test_a_file_that_the_body_replaces_after_native_code_read_it(tmp_path: Path) -> None:
     """It counts as it was when it was read, like one that Python has read."""
     (tmp_path / "program.py").write_text(PROGRAM)
 
-    assert run(tmp_path, "replacing", 1) == "[1] ran\n[9] ran\n"
-    assert run(tmp_path, "replacing", 1) == "[1] hit\n[1] ran\n"  # the second one has not met that content
+    assert run(tmp_path, 1, "replacing") == ["replacing [1] ran", "replacing [9] ran"]
+    # The second call has not met that content: the first one had replaced it.
+    assert run(tmp_path, 1, "replacing") == ["replacing [1] hit", "replacing [1] ran"]
 
 
 def test_who_does_not_want_libraries_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,8 +206,8 @@ def test_who_does_not_want_libraries_touched(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "program.py").write_text(PROGRAM)
     monkeypatch.setenv("GPUCACHE_NATIVE_READS", "0")
 
-    assert run(tmp_path, "joined", 1) == "[1] ran\n[1] ran\n"
-    assert run(tmp_path, "joined", 2) == "[1] hit\n[1] hit\n"
+    assert run(tmp_path, 1, "joined") == ["joined [1] ran"] * 2
+    assert run(tmp_path, 2, "joined") == ["joined [1] hit"] * 2
 
 
 FULL = """
