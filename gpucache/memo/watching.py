@@ -90,9 +90,8 @@ class Watch:
         self._directory = _here()
         self._import_path = list(sys.path)
         self._lost = native.lost()
-        self._began_at_ns = (
-            time.time_ns()
-        )  # what was written before is not later; what is written in the same tick may be earlier
+        # What was written before is not later; what is written in the same tick of the kernel's clock may be earlier.
+        self._began_at_ns = time.time_ns()
         self._thread = threading.get_ident()
         if children.are_there():
             self.note("processes are there that began before it: what they read for it is not seen")
@@ -122,7 +121,7 @@ class Watch:
                 outer.note(text)
             for path in self._made:
                 outer.made(path)
-            outer.add(self._inputs.values())
+            outer.add(self.inputs())
 
     def inputs(self) -> list[Input]:
         """What was read, each as it was when it was first read."""
@@ -312,9 +311,7 @@ class Watch:
         if flags & (os.O_TRUNC | os.O_EXCL) or not os.path.lexists(path):
             self.made(path)
         else:
-            with self._lock:
-                self._added_to.add(os.path.abspath(path))
-            self._tell_parent(Told(added_to=os.path.abspath(path)))
+            self._will_add_to(os.path.abspath(path))
 
     def opened_natively(self, path: str, flags: int) -> None:
         """Native code has opened a file, some time ago."""
@@ -328,14 +325,18 @@ class Watch:
         elif access == os.O_RDWR:
             self.touched(path)
         else:
-            self._added_to.add(path)
+            self._will_add_to(path)
+
+    def _will_add_to(self, place: str) -> None:
+        with self._lock:
+            self._added_to.add(place)
+        self._tell_parent(Told(added_to=place))
 
     def _count_native(self, path: str, kind: str) -> None:
         """Count what native code has read: as it is now, unless someone else has changed it meanwhile."""
         place = kind, self._name(path)
-        is_there = (
-            os.path.isdir(path) if kind == "listing" else os.path.isfile(path)
-        )  # a directory is opened to sync it, too
+        # A directory is opened to sync it, too: it is read where it is listed.
+        is_there = os.path.isdir(path) if kind == "listing" else os.path.isfile(path)
         if place in self._inputs or is_source(path) or self._is_passed_over(path) or not is_there:
             return
         one = look_at(*place, self._root)
@@ -380,7 +381,7 @@ class Watch:
             elif told.made is not None:
                 self.made(told.made)
             elif told.added_to is not None:
-                self._added_to.add(told.added_to)
+                self._will_add_to(told.added_to)
             elif told.note is not None:
                 self.note(told.note)
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from call_support import ran
 
 import gpucache as gpc
-from gpucache.events import Event, State, hooks
 from gpucache.memo.watching import Watch
 
 
@@ -47,16 +47,6 @@ def accessible(name: str) -> bool:
 @gpc.task
 def size(name: str) -> int:
     return os.path.getsize(name) if os.path.exists(name) else -1
-
-
-def ran(call: Callable[[], object]) -> tuple[object, bool]:
-    """What a call gave, and whether its body ran."""
-    events: list[Event] = []
-    hooks.add(events.append)
-    try:
-        return call(), any(getattr(event, "state", None) is State.RAN for event in events)
-    finally:
-        hooks.remove(events.append)
 
 
 @pytest.mark.parametrize("task", [exists, is_file, lexists, accessible])

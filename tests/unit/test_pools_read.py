@@ -10,9 +10,9 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import pytest
+from call_support import ran
 
 import gpucache as gpc
-from gpucache.events import Event, State, hooks
 
 
 @pytest.fixture(autouse=True)
@@ -49,16 +49,6 @@ def by_executor(number: int) -> str:
 @gpc.task
 def by_pool(number: int) -> str:
     return str(pool().apply(read, (number,)))
-
-
-def ran(call: Callable[[], object]) -> tuple[object, bool]:
-    """What a call gave, and whether its body ran."""
-    events: list[Event] = []
-    hooks.add(events.append)
-    try:
-        return call(), any(getattr(event, "state", None) is State.RAN for event in events)
-    finally:
-        hooks.remove(events.append)
 
 
 @pytest.mark.parametrize(("task", "made"), [(by_executor, executor), (by_pool, pool)])

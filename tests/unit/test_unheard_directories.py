@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from call_support import ran
 
 import gpucache as gpc
-from gpucache.events import Event, State, hooks
 from gpucache.flows.session import current_session
 
 
@@ -29,16 +29,6 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def write(path: str, number: int) -> None:
     pq.write_table(pa.table({"a": [number]}), path)
-
-
-def ran(call: Callable[[], object]) -> tuple[object, bool]:
-    """What a call gave, and whether its body ran."""
-    events: list[Event] = []
-    hooks.add(events.append)
-    try:
-        return call(), any(getattr(event, "state", None) is State.RAN for event in events)
-    finally:
-        hooks.remove(events.append)
 
 
 @gpc.task

@@ -12,11 +12,11 @@ import jinja2
 import numpy as np
 import pytest
 import scipy.special
+from call_support import ran
 from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 
 import gpucache as gpc
-from gpucache.events import Event, State, hooks
 from gpucache.fingerprint import Fingerprints
 from gpucache.memo import ResultNotStored
 
@@ -46,16 +46,6 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gpc.init(runtime="inline", store=tmp_path / "store")
     yield
     gpc.shutdown()
-
-
-def ran(call: Callable[[], object]) -> tuple[object, bool]:
-    """What a call gave, and whether its body ran."""
-    events: list[Event] = []
-    hooks.add(events.append)
-    try:
-        return call(), any(getattr(event, "state", None) in (State.RAN, State.UNCACHED) for event in events)
-    finally:
-        hooks.remove(events.append)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from call_support import ran
 
 import gpucache as gpc
-from gpucache.events import Event, State, hooks
 from gpucache.flows.session import current_session
 
 
@@ -22,16 +22,6 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gpc.init(runtime="inline", store=tmp_path / "store")
     yield
     gpc.shutdown()
-
-
-def ran(call: Callable[[], object]) -> tuple[object, bool]:
-    """What a call gave, and whether its body ran."""
-    events: list[Event] = []
-    hooks.add(events.append)
-    try:
-        return call(), any(getattr(event, "state", None) is State.RAN for event in events)
-    finally:
-        hooks.remove(events.append)
 
 
 @gpc.task
@@ -52,6 +42,19 @@ def by_copy() -> str | None:
 @gpc.task
 def by_dict() -> str | None:
     return {**os.environ}.get("SHOP_B")
+
+
+@gpc.task
+def around() -> dict[str, str]:
+    return by_items()
+
+
+def test_what_a_task_within_goes_through_counts_for_the_one_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where both ran: the outer one's record knew of what the inner one looked up by name alone."""
+    assert around() == {"SHOP_A": "1"}
+    monkeypatch.setenv("SHOP_A", "2")
+    assert ran(around) == ({"SHOP_A": "2"}, True)
+    assert ran(around) == ({"SHOP_A": "2"}, False)
 
 
 @pytest.mark.parametrize("task", [by_items, by_names, by_copy, by_dict])
